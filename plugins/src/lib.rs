@@ -1,1 +1,3 @@
-//! (to be written)
+//! What a recipe can choose from: one folder a slot, one file a plugin.
+
+pub mod corpora;

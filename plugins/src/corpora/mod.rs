@@ -1,0 +1,3 @@
+//! Corpora: where documents come from.
+
+pub mod concepts;
