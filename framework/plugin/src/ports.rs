@@ -1,0 +1,235 @@
+//! Ports: what the tensor world offers, in terms of tokens and rows of `f32`.
+//!
+//! The runtime on libtorch implements them, and so does the counting bigram model of the test kit; plugins and
+//! the pipeline cannot tell the difference.
+
+use std::path::Path;
+
+use sbp_core::{Cost, Example, Fingerprint, Markers, ModelConfig, Neighbor, RngStream, TokenId};
+
+use crate::Result;
+use crate::slots::schedule::Schedule;
+
+/// Text to tokens and back.
+pub trait Tokenizer: Send + Sync {
+    /// The tokens of a text, without markers.
+    ///
+    /// # Errors
+    /// When the underlying tokenizer fails, which byte-level ones do not.
+    fn encode(&self, text: &str) -> Result<Vec<TokenId>>;
+    /// The text of tokens, markers left out; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// When a token is outside the vocabulary.
+    fn decode(&self, tokens: &[TokenId]) -> Result<String>;
+    /// The tokens with a meaning of their own.
+    fn markers(&self) -> Markers;
+    /// Number of tokens, markers included.
+    fn vocab_size(&self) -> usize;
+}
+
+/// A trained language model, opened for use.
+pub trait LanguageModel {
+    /// Longest sequence it attends over, in tokens.
+    fn context_length(&self) -> usize;
+    /// Natural-log probability of each token given all before it: row i has `sequences[i].len() - 1` entries.
+    ///
+    /// # Errors
+    /// When a sequence is longer than the context, empty, or holds a token outside the vocabulary.
+    fn log_probs(&mut self, sequences: &[Vec<TokenId>]) -> Result<Vec<Vec<f32>>>;
+    /// Mean over positions of the last hidden state (after the final norm), one row a sequence.
+    ///
+    /// # Errors
+    /// As [`Self::log_probs`].
+    fn mean_hidden(&mut self, sequences: &[Vec<TokenId>]) -> Result<Vec<Vec<f32>>>;
+    /// Continues each prompt, every prompt by its own random stream.
+    ///
+    /// # Errors
+    /// When a prompt leaves no room in the context, or as [`Self::log_probs`].
+    fn complete(&mut self, prompts: Vec<Prompt>, how: &Decoding) -> Result<Vec<Completion>>;
+    /// Tokens processed and FLOPs spent since the last call of this method.
+    fn take_cost(&mut self) -> Cost;
+}
+
+/// A prompt and the random stream that decides its continuation.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// What the continuation is conditioned on.
+    pub tokens: Vec<TokenId>,
+    /// The stream that every random choice for this prompt is taken from.
+    pub rng: RngStream,
+}
+
+/// How to decode.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decoding {
+    /// Divides the logits; 0 means greedy.
+    pub temperature: f64,
+    /// Nucleus: the smallest set of tokens whose probabilities reach this sum.
+    pub top_p: f64,
+    /// Most tokens to emit, the stop token included.
+    pub max_new_tokens: usize,
+    /// Ends a completion.
+    pub stop: TokenId,
+    /// Number of prompts decoded side by side.
+    pub batch_size: usize,
+}
+
+/// A continuation of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// Emitted tokens, the stop token left out.
+    pub tokens: Vec<TokenId>,
+    /// Sum of natural-log probabilities of the emitted tokens, stop included, before temperature and nucleus.
+    pub log_prob: f64,
+    /// Whether the stop token was emitted.
+    pub finished: bool,
+}
+
+/// Blocked exact search: the k rows of greatest inner product.
+pub trait TopK {
+    /// For each query row, the k best rows other than itself, best first, ties by row. `rows` is row-major with
+    /// `dim` columns; memory beyond it is bounded by a tile, never by the square of the number of rows.
+    ///
+    /// # Errors
+    /// When sizes do not fit together.
+    fn top_k(&mut self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>>;
+}
+
+/// Decoupled weight decay Adam (Loshchilov and Hutter, arXiv 1711.05101) and what surrounds one step of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    /// Learning rate at the top of the schedule.
+    pub peak_lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled decay per unit of learning rate; norms and embeddings are not decayed.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global L2 norm; none leaves them alone.
+    pub max_grad_norm: Option<f64>,
+}
+
+/// Where a model's weights start.
+#[derive(Debug, Clone)]
+pub enum Start<'a> {
+    /// Drawn from a stream: the same stream, the same weights.
+    Fresh(RngStream),
+    /// The weights of a checkpoint folder, with a fresh optimizer.
+    From(&'a Path),
+}
+
+/// The training data of a job, addressed by step so that a resumed run sees what a straight one would.
+pub trait BatchSource {
+    /// The sequences of optimizer step `step` (from 0). Called with increasing steps, starting anywhere.
+    ///
+    /// # Errors
+    /// When the data cannot be read.
+    fn batch(&mut self, step: u64) -> Result<Vec<Example>>;
+}
+
+/// One model to train.
+pub struct TrainJob<'a> {
+    /// Shape of the model.
+    pub model: &'a ModelConfig,
+    /// Number of tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// Initial weights.
+    pub start: Start<'a>,
+    /// The optimizer.
+    pub optimizer: AdamW,
+    /// Learning rate as a share of the peak, by step.
+    pub schedule: &'a dyn Schedule,
+    /// Number of optimizer steps, no more and no fewer.
+    pub num_steps: u64,
+    /// The data, by step.
+    pub batches: &'a mut dyn BatchSource,
+    /// Identity of data, model and options: a half-done job with another identity is refused.
+    pub identity: Fingerprint,
+    /// Folder of the job. Resumable state is kept in `progress/` and removed at the end; the trained model is
+    /// left in `checkpoint/` as a Hugging Face folder (without tokenizer files).
+    pub folder: &'a Path,
+    /// Seconds between resumable checkpoints.
+    pub checkpoint_every_secs: f64,
+    /// Watches steps and may ask to stop.
+    pub observer: &'a mut dyn TrainObserver,
+}
+
+/// What is known after an optimizer step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainPoint {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Steps in all.
+    pub num_steps: u64,
+    /// Training tokens consumed so far, all attempts of a resumed run counted once.
+    pub tokens: u64,
+    /// Model FLOPs spent so far.
+    pub flops: u64,
+    /// Mean loss of this step in nats per weighted token.
+    pub loss: f64,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Global L2 norm of the gradient before clipping.
+    pub grad_norm: f64,
+}
+
+/// Watches a training job.
+pub trait TrainObserver {
+    /// The job goes on after `step` steps of an earlier attempt.
+    fn resumed(&mut self, step: u64);
+    /// A step was done.
+    fn step(&mut self, point: &TrainPoint);
+    /// Whether to write a checkpoint and stop before the next step.
+    fn stop_requested(&self) -> bool;
+}
+
+/// How a training job ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TrainOutcome {
+    /// All steps done; the checkpoint is in place.
+    Finished {
+        /// Tokens and FLOPs of the whole job.
+        cost: Cost,
+        /// Loss of the last step in nats per weighted token.
+        final_loss: f64,
+    },
+    /// Stopped on request after this many steps; the same job goes on from there.
+    Stopped {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// What a run's manifest says of the machine underneath.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct RuntimeFacts {
+    /// Name and version of the tensor library.
+    pub library: String,
+    /// Device in use, such as `cpu` or `cuda:0 (NVIDIA H100)`.
+    pub device: String,
+    /// Threads used for tensor operations.
+    pub num_threads: usize,
+}
+
+/// The tensor world.
+pub trait Runtime {
+    /// What it runs on.
+    fn facts(&self) -> RuntimeFacts;
+    /// Trains a model, going on where an interrupted attempt in the same folder stopped.
+    ///
+    /// # Errors
+    /// On a loss that is not finite (with step and last good checkpoint), on data of another identity, on a full
+    /// disk or too little memory.
+    fn train(&mut self, job: TrainJob<'_>) -> Result<TrainOutcome>;
+    /// Opens a checkpoint folder.
+    ///
+    /// # Errors
+    /// When the folder is not a checkpoint of a supported layout.
+    fn open(&mut self, checkpoint: &Path) -> Result<Box<dyn LanguageModel>>;
+    /// Exact search on this runtime's device.
+    fn top_k(&mut self) -> &mut dyn TopK;
+}

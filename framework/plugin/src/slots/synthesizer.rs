@@ -1,0 +1,38 @@
+//! The synthesizer slot.
+
+use sbp_core::{DocId, RootSeed, TokenId};
+
+use crate::Result;
+use crate::ports::{Completion, LanguageModel};
+
+/// Samples continuations of prompts: how, how long, with which randomness.
+///
+/// # Contract
+/// Completion i belongs to request i. A completion depends on the model, the prompt and the stream named by
+/// (root seed, seed-document id, draw) alone.
+pub trait Synthesizer: Send {
+    /// Most tokens that one completion can have.
+    fn max_new_tokens(&self) -> usize;
+    /// Samples one completion a request.
+    ///
+    /// # Errors
+    /// When the model fails.
+    fn sample(
+        &mut self,
+        model: &mut dyn LanguageModel,
+        requests: &[Request],
+        stop: TokenId,
+        root: RootSeed,
+    ) -> Result<Vec<Completion>>;
+}
+
+/// One draw asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The seed document.
+    pub seed: DocId,
+    /// Which draw for it, from 0.
+    pub draw: u32,
+    /// The prompt, as the objective makes it.
+    pub prompt: Vec<TokenId>,
+}
