@@ -1,13 +1,13 @@
 //! How long something trains: typed, with its unit in the key, never a bare number.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A number of training tokens (predictions made, see [`crate::Example::num_predictions`]).
 pub type TokenCount = u64;
 
 /// A length of training, in one of three units.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duration {
     /// This many training tokens.
@@ -16,6 +16,27 @@ pub enum Duration {
     Steps(u64),
     /// This many traversals of the unique real tokens (D_pretrain).
     Passes(f64),
+}
+
+// Written by hand: the derived schema is a `oneOf`, of which validators only say that no branch matched.
+impl JsonSchema for Duration {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "A length of training, in exactly one unit.",
+            "properties": {
+                "tokens": {"type": "integer", "minimum": 1, "description": "Training tokens."},
+                "steps": {"type": "integer", "minimum": 1, "description": "Optimizer steps."},
+                "passes": {"type": "number", "exclusiveMinimum": 0, "description": "Traversals of the unique real tokens (D_pretrain)."},
+            },
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": false,
+        })
+    }
 }
 
 impl Duration {

@@ -1,0 +1,229 @@
+//! The plan: the recipe resolved, and every arm's budget and sources computed.
+
+use std::fmt::Write as _;
+
+use sbp_core::{Fingerprint, TokenCount};
+use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots::arm::{Share, Supply};
+use sbp_plugin::slots::mixer::Source;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::match_compute::{ArmBudget, arm_budget};
+use crate::{Loaded, Recipe};
+
+/// A study ready to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The resolved recipe, every default explicit.
+    pub recipe: Recipe,
+    /// Identity of the study: the recipe without what cannot change a result.
+    pub id: Fingerprint,
+    /// The recipe as it was written, for the run folder.
+    pub written: String,
+}
+
+/// What cannot change a result and stays out of the identity: where it runs and who watches.
+const NOT_IDENTITY: [&str; 3] = ["/execution", "/trackers", "/recipe/description"];
+
+/// One arm of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArmPlan {
+    /// Name in the recipe.
+    pub name: String,
+    /// Kind of the arm.
+    pub kind: String,
+    /// Steps and tokens.
+    pub budget: ArmBudget,
+    /// Where the tokens come from.
+    pub shares: Vec<Share>,
+    /// Synthetic tokens asked for, before it is known how many there are.
+    pub synthetic_wanted: TokenCount,
+}
+
+impl Plan {
+    /// Resolves a loaded recipe.
+    pub fn new(loaded: Loaded) -> Self {
+        let written = loaded.written().to_owned();
+        let recipe = loaded.recipe;
+        let mut identity = serde_json::to_value(&recipe).unwrap_or_default();
+        for pointer in crate::check::path_pointers(&identity) {
+            if let Some(path) = identity.pointer_mut(&pointer) {
+                *path = Value::Null;
+            }
+        }
+        for pointer in NOT_IDENTITY {
+            if let Some(value) = identity.pointer_mut(pointer) {
+                *value = Value::Null;
+            }
+        }
+        Self { id: Fingerprint::of_value(&identity), recipe, written }
+    }
+
+    /// The resolved recipe as TOML.
+    pub fn resolved_toml(&self) -> String {
+        // Written through a JSON value, whose keys are sorted, so that the same recipe gives the same text.
+        let value = serde_json::to_value(&self.recipe).unwrap_or_default();
+        toml::to_string_pretty(&value).unwrap_or_else(|error| format!("# not expressible in TOML: {error}\n"))
+    }
+
+    /// Names of the arms: baseline first, oracle last, the others between in order of name.
+    pub fn arm_names(&self) -> Vec<String> {
+        let comparison = &self.recipe.comparison;
+        let mut names: Vec<String> = self.recipe.arms.keys().cloned().collect();
+        names.sort_by_key(|name| (*name == comparison.oracle, *name != comparison.baseline, name.clone()));
+        names
+    }
+
+    /// Optimizer steps of an arm that needs no synthesizer.
+    pub fn full_steps(&self, supply: &Supply) -> u64 {
+        self.recipe.budget.duration.steps(self.recipe.training.tokens_per_step, supply.pretrain)
+    }
+
+    /// Synthetic tokens that the arms together need: the most that any one asks for.
+    ///
+    /// # Errors
+    /// When an arm cannot be built.
+    pub fn synthetic_wanted(&self, supply: &Supply) -> sbp_plugin::Result<TokenCount> {
+        let tokens = self.full_steps(supply) * self.recipe.training.tokens_per_step;
+        let mut most = 0;
+        for arm in self.recipe.arms.values() {
+            most = most.max(arm.build(&BuildContext::default())?.synthetic_tokens(tokens));
+        }
+        Ok(most)
+    }
+
+    /// Every arm's budget and sources. `overhead_flops` is what the synthetic documents cost to make.
+    ///
+    /// # Errors
+    /// When an arm cannot be built or cannot do without a source that is empty.
+    pub fn arms(
+        &self,
+        supply: &Supply,
+        overhead_flops: u64,
+        flops_per_token: f64,
+    ) -> sbp_plugin::Result<Vec<ArmPlan>> {
+        let full_steps = self.full_steps(supply);
+        let tokens_per_step = self.recipe.training.tokens_per_step;
+        let mut plans = Vec::new();
+        for name in self.arm_names() {
+            let selected = &self.recipe.arms[&name];
+            let arm = selected.build(&BuildContext::default())?;
+            let synthetic_wanted = arm.synthetic_tokens(full_steps * tokens_per_step);
+            let overhead = if synthetic_wanted > 0 { overhead_flops } else { 0 };
+            let budget = arm_budget(
+                self.recipe.budget.match_on,
+                full_steps,
+                tokens_per_step,
+                overhead,
+                flops_per_token,
+            );
+            let shares = arm.shares(budget.tokens, supply)?;
+            let given: TokenCount = shares.iter().map(|share| share.tokens).sum();
+            if given != budget.tokens {
+                return Err(format!(
+                    "arm \"{name}\" ({}) divides {given} tokens among its sources, its budget is {}",
+                    selected.kind(),
+                    budget.tokens
+                )
+                .into());
+            }
+            plans.push(ArmPlan { name, kind: selected.kind().to_owned(), budget, shares, synthetic_wanted });
+        }
+        Ok(plans)
+    }
+
+    /// The plan as a tree, as people read it. `about` is `~` when the supply is an estimate.
+    pub fn tree(&self, arms: &[ArmPlan], supply: &Supply, about: &str) -> String {
+        let recipe = &self.recipe;
+        let mut text = String::new();
+        let most = arms.iter().map(|arm| arm.budget).max_by_key(|budget| budget.tokens);
+        let budget = most.unwrap_or(ArmBudget { steps: 0, tokens: 0 });
+        let _ = writeln!(
+            text,
+            "plan {}  {}  match = {}  {about}{} tokens/arm  {} tokens/step  {about}{} steps  seeds {:?}",
+            self.id.short(),
+            recipe.recipe.name,
+            recipe.budget.match_on.name(),
+            people(budget.tokens),
+            recipe.training.tokens_per_step,
+            thousands(budget.steps),
+            recipe.recipe.seeds,
+        );
+        for (index, arm) in arms.iter().enumerate() {
+            let branch = if index + 1 == arms.len() { "└─" } else { "├─" };
+            let sources: Vec<String> = arm
+                .shares
+                .iter()
+                .map(|share| {
+                    let unique = unique_tokens(supply, share.source).max(1);
+                    let passes = share.tokens as f64 / unique as f64;
+                    format!("{} {about}{} unique x {passes:.2}", share.source.name(), people(unique))
+                })
+                .collect();
+            let fewer = if arm.budget == budget {
+                String::new()
+            } else {
+                format!("   ({} steps, its overhead taken off)", thousands(arm.budget.steps))
+            };
+            let _ = writeln!(text, "{branch} {:<12} {}{fewer}", arm.name, sources.join(" + "));
+        }
+        let wanted = arms.iter().map(|arm| arm.synthetic_wanted).max().unwrap_or_default();
+        if wanted > 0 {
+            let matched = match recipe.budget.match_on {
+                crate::MatchOn::TrainTokens => "reported, not matched",
+                crate::MatchOn::TotalFlops => "taken off the arm's budget",
+            };
+            let _ = writeln!(
+                text,
+                "synthesizer     base {}, tuned {}, {about}{} synthetic tokens wanted ({matched})",
+                recipe.base.duration,
+                recipe.synthesizer.duration,
+                people(wanted),
+            );
+        }
+        text
+    }
+}
+
+/// Unique training tokens of a source.
+pub(crate) fn unique_tokens(supply: &Supply, source: Source) -> TokenCount {
+    match source {
+        Source::Pretrain => supply.pretrain,
+        Source::Oracle => supply.oracle,
+        Source::Synthetic => supply.synthetic,
+    }
+}
+
+fn people(count: u64) -> String {
+    match count {
+        0..1_000 => count.to_string(),
+        1_000..1_000_000 => format!("{:.1}k", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2}M", count as f64 / 1e6),
+        _ => format!("{:.2}B", count as f64 / 1e9),
+    }
+}
+
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_read_well() {
+        assert_eq!(people(999), "999");
+        assert_eq!(people(12_345), "12.3k");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+    }
+}

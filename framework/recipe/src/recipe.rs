@@ -1,0 +1,332 @@
+//! The recipe: one typed value that says the whole study.
+
+use std::collections::BTreeMap;
+
+use sbp_core::{Duration, ModelConfig};
+use sbp_plugin::ports::AdamW;
+use sbp_plugin::registry::RecipePath;
+use sbp_plugin::{Selected, slots};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The arms, by name.
+pub type Arms = BTreeMap<String, Selected<slots::Arm>>;
+
+/// A study of synthetic bootstrapped pretraining.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the study is called and how often it is repeated.
+    pub recipe: RecipeSection,
+    /// Where documents come from.
+    pub corpus: Selected<slots::Corpus>,
+    /// Which documents are D_pretrain, the oracle's pool and held out.
+    pub splits: SplitsSection,
+    /// How text becomes tokens.
+    #[serde(default)]
+    pub tokenizer: TokenizerSection,
+    /// Shape of every language model in the study.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// How documents become rows that can be compared.
+    pub embedder: Selected<slots::Embedder>,
+    /// How neighbors are found.
+    pub retriever: Selected<slots::Retriever>,
+    /// Which neighbors become pairs.
+    #[serde(default)]
+    pub pairs: PairsSection,
+    /// The model that the synthesizer starts from.
+    #[serde(default)]
+    pub base: BaseSection,
+    /// How the synthesizer is tuned and sampled.
+    pub synthesizer: SynthesizerSection,
+    /// How every arm and the base model are trained.
+    pub training: TrainingSection,
+    /// How much compute every arm gets.
+    pub budget: BudgetSection,
+    /// How an arm's sources are interleaved.
+    pub mixer: Selected<slots::Mixer>,
+    /// The sides of the comparison, by name.
+    pub arms: Arms,
+    /// Which arms are the yardsticks.
+    #[serde(default)]
+    pub comparison: ComparisonSection,
+    /// What trained models are scored on.
+    pub evaluators: Vec<Selected<slots::Evaluator>>,
+    /// Where metrics go as they happen.
+    #[serde(default)]
+    pub trackers: Vec<Selected<slots::Tracker>>,
+    /// Where it runs; never part of what an artifact is.
+    #[serde(default)]
+    pub execution: ExecutionSection,
+}
+
+/// What the study is called and how often it is repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeSection {
+    /// Name of the run folder: letters, digits, `-`, `_` and `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
+    pub name: String,
+    /// What the study asks, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// Root seeds; the whole study from the base model on is repeated for each.
+    #[serde(default = "default_seeds")]
+    #[schemars(length(min = 1))]
+    pub seeds: Vec<u64>,
+}
+
+fn default_seeds() -> Vec<u64> {
+    vec![1]
+}
+
+/// Which documents are D_pretrain, the oracle's pool and held out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SplitsSection {
+    /// Number of documents in D_pretrain, the limited unique data.
+    #[schemars(range(min = 2))]
+    pub pretrain_documents: usize,
+    /// The oracle's pool holds this many times as many documents; D_pretrain is its beginning.
+    #[serde(default = "default_oracle_factor")]
+    #[schemars(range(min = 1))]
+    pub oracle_factor: usize,
+    /// Number of documents kept for evaluation.
+    #[schemars(range(min = 1))]
+    pub heldout_documents: usize,
+    /// Words in the n-grams by which a document counts as containing held-out text.
+    #[serde(default = "default_contamination_ngram")]
+    #[schemars(range(min = 2))]
+    pub contamination_ngram: usize,
+    /// Share of a document's n-grams found in held-out text from which it is left out of the pool, and of the
+    /// synthetic output.
+    #[serde(default = "default_contamination_share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub contamination_share: f64,
+    /// Share of unreadable records above which the run fails; below it they are quarantined to a file.
+    #[serde(default = "default_max_bad_share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_bad_share: f64,
+}
+
+fn default_oracle_factor() -> usize {
+    20
+}
+fn default_contamination_ngram() -> usize {
+    13
+}
+fn default_contamination_share() -> f64 {
+    0.5
+}
+fn default_max_bad_share() -> f64 {
+    0.01
+}
+
+/// How text becomes tokens: a byte-level BPE trained on D_pretrain, or a tokenizer of your own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenizerSection {
+    /// Size of the vocabulary to train, markers included. Ignored when `file` is given.
+    #[schemars(range(min = 258))]
+    pub vocab_size: usize,
+    /// A Hugging Face `tokenizer.json` to use instead of training one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<RecipePath>,
+}
+
+impl Default for TokenizerSection {
+    fn default() -> Self {
+        Self { vocab_size: 2048, file: None }
+    }
+}
+
+/// Which neighbors become pairs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairsSection {
+    /// Neighbors asked of the retriever for each document.
+    #[schemars(range(min = 1))]
+    pub neighbors: usize,
+    /// Filters in order; a pair stays if all keep it.
+    pub filters: Vec<Selected<slots::PairFilter>>,
+}
+
+impl Default for PairsSection {
+    fn default() -> Self {
+        Self { neighbors: 4, filters: Vec::new() }
+    }
+}
+
+/// The model that the synthesizer starts from: pretrained on D_pretrain alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaseSection {
+    /// How long it is trained, on the schedule of `training`.
+    pub duration: Duration,
+}
+
+impl Default for BaseSection {
+    fn default() -> Self {
+        Self { duration: Duration::Passes(4.0) }
+    }
+}
+
+/// How the synthesizer is tuned and sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SynthesizerSection {
+    /// What is learned from a pair.
+    pub objective: Selected<slots::Objective>,
+    /// Length of tuning. `passes` are traversals of the pairs, by their tokens.
+    pub duration: Duration,
+    /// How it is tuned.
+    pub tuning: TrainingSection,
+    /// How it is sampled.
+    pub sampling: Selected<slots::Synthesizer>,
+    /// Most draws for one seed document.
+    #[serde(default = "default_max_draws")]
+    #[schemars(range(min = 1))]
+    pub max_draws_per_seed: u32,
+    /// Filters in order; a synthetic document stays if all keep it.
+    #[serde(default)]
+    pub filters: Vec<Selected<slots::DocumentFilter>>,
+}
+
+fn default_max_draws() -> u32 {
+    16
+}
+
+/// Optimizer, schedule and batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSection {
+    /// Training tokens in one optimizer step.
+    #[schemars(range(min = 1))]
+    pub tokens_per_step: u64,
+    /// Learning rate at the top of the schedule.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub peak_lr: f64,
+    /// Learning rate over time.
+    pub schedule: Selected<slots::Schedule>,
+    /// AdamW's decay of the first moment.
+    #[serde(default = "default_beta1")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub beta1: f64,
+    /// AdamW's decay of the second moment.
+    #[serde(default = "default_beta2")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub beta2: f64,
+    /// AdamW's term added to the root of the second moment.
+    #[serde(default = "default_eps")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub eps: f64,
+    /// AdamW's decoupled weight decay; norms and embeddings are not decayed.
+    #[serde(default = "default_weight_decay")]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global L2 norm.
+    #[serde(default = "default_max_grad_norm")]
+    #[schemars(range(min = 0.0))]
+    pub max_grad_norm: f64,
+}
+
+fn default_beta1() -> f64 {
+    0.9
+}
+fn default_beta2() -> f64 {
+    0.95
+}
+fn default_eps() -> f64 {
+    1e-8
+}
+fn default_weight_decay() -> f64 {
+    0.1
+}
+fn default_max_grad_norm() -> f64 {
+    1.0
+}
+
+impl TrainingSection {
+    /// The optimizer it describes.
+    pub fn optimizer(&self) -> AdamW {
+        AdamW {
+            peak_lr: self.peak_lr,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.eps,
+            weight_decay: self.weight_decay,
+            max_grad_norm: Some(self.max_grad_norm),
+        }
+    }
+}
+
+/// How much compute every arm gets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSection {
+    /// What is held equal between arms.
+    #[serde(rename = "match", default)]
+    pub match_on: MatchOn,
+    /// Length of each arm's training. Under `total_flops`, of an arm that needs no synthesizer.
+    pub duration: Duration,
+}
+
+/// What "compute-matched" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchOn {
+    /// Tokens of the arm's own training, as in the published study; base, embedding, tuning and generation
+    /// are reported beside it.
+    #[default]
+    TrainTokens,
+    /// FLOPs end to end: an arm that needs a synthesizer trains on fewer tokens.
+    TotalFlops,
+}
+
+impl MatchOn {
+    /// The word used in recipes and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TrainTokens => "train_tokens",
+            Self::TotalFlops => "total_flops",
+        }
+    }
+}
+
+/// Which arms are the yardsticks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComparisonSection {
+    /// The arm that others are measured against.
+    pub baseline: String,
+    /// The arm whose gain over the baseline is the most that can be hoped for.
+    pub oracle: String,
+}
+
+impl Default for ComparisonSection {
+    fn default() -> Self {
+        Self { baseline: "repetition".to_owned(), oracle: "oracle".to_owned() }
+    }
+}
+
+/// Where it runs; never part of what an artifact is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExecutionSection {
+    /// `cpu`, `cuda`, `cuda:N` or `auto` (a GPU where there is one).
+    #[schemars(regex(pattern = "^(cpu|auto|cuda(:[0-9]+)?)$"))]
+    pub device: String,
+    /// Threads for tensor operations; by default one for each core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_threads: Option<usize>,
+    /// Seconds between resumable checkpoints of a training job.
+    #[schemars(range(min = 0.0))]
+    pub checkpoint_every_secs: f64,
+}
+
+impl Default for ExecutionSection {
+    fn default() -> Self {
+        Self { device: "cpu".to_owned(), num_threads: None, checkpoint_every_secs: 60.0 }
+    }
+}
