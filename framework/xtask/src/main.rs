@@ -1,1 +1,77 @@
-fn main() {}
+//! The workshop: `cargo xtask VERB` and `cargo sbp ARGS`.
+//!
+//! It fetches libtorch, builds, tests and regenerates, by calling cargo. It depends on nothing of the
+//! workspace, least of all on tch, so that it compiles in seconds on a machine that has no libtorch yet.
+#![expect(clippy::print_stderr, reason = "it speaks to whoever typed the command")]
+
+mod cargo;
+mod setup;
+
+use std::process::ExitCode;
+
+/// Errors are sentences for the terminal: the cause, then what to do about it.
+pub(crate) type Result<T> = std::result::Result<T, String>;
+
+const HELP: &str = "\
+usage: cargo xtask VERB
+
+  setup          make libtorch ready and point .libtorch at it (all other verbs do this first)
+  sbp ARGS...    build the program in release mode and run it; `cargo sbp ARGS...` is short for this
+  test [ARGS...] formatting, lints, then every test; ARGS go to `cargo test --workspace`
+  gen [--check]  write the generated files (schemas, reference pages), or only compare them
+  help           this text
+
+Which libtorch: $LIBTORCH if set; else what .libtorch already points at; else the torch of the python3 on
+PATH, if it is the wanted version; else one out of the wheel, kept once per user in $SBP_CACHE, by default
+$XDG_CACHE_HOME/sbp or ~/.cache/sbp. Remove .libtorch to have the choice made anew.
+
+examples:
+  cargo sbp run recipes/quickstart.toml
+  cargo xtask test -- --nocapture";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let (verb, rest) = match args.split_first() {
+        Some((verb, rest)) => (verb.as_str(), rest),
+        None => ("help", args),
+    };
+    match (verb, rest) {
+        ("help" | "--help" | "-h", _) => {
+            eprintln!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ("setup", []) => {
+            let libtorch = setup::run()?;
+            eprintln!("set-up: libtorch {} in {}", setup::VERSION, libtorch.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        ("sbp", _) => {
+            setup::run()?;
+            cargo::build_and_become_sbp(rest)
+        }
+        ("test", _) => {
+            setup::run()?;
+            cargo::test(rest)
+        }
+        ("gen", []) => {
+            setup::run()?;
+            cargo::generate(cargo::Generate::Write)
+        }
+        ("gen", [flag]) if flag == "--check" => {
+            setup::run()?;
+            cargo::generate(cargo::Generate::Check)
+        }
+        ("setup" | "gen", _) => Err(format!("`{verb}` does not know `{}`\n\n{HELP}", rest.join(" "))),
+        _ => Err(format!("no verb `{verb}`\n\n{HELP}")),
+    }
+}
