@@ -185,6 +185,10 @@ fn check(config: &WorldConfig) -> Result<(), WorldError> {
     }
 }
 
+/// How many names have two syllables; those after them have three. Short names are few tokens, and a small model
+/// copies few tokens more surely; but there are only so many of them that look different.
+const SHORT_NAMES: usize = 2000;
+
 /// How many different names three syllables and a coda make.
 fn most_names() -> usize {
     SYLLABLES.len().pow(3) * CODAS.len()
@@ -202,7 +206,8 @@ fn names(seed: u64, count: usize) -> Vec<String> {
     let mut chance = Chance::new(seed, "name", &[]);
     let mut names = Vec::with_capacity(count);
     while names.len() < count {
-        let mut name: String = (0..3).map(|_| chance.pick(&SYLLABLES)).collect();
+        let syllables = if names.len() < SHORT_NAMES { 2 } else { 3 };
+        let mut name: String = (0..syllables).map(|_| chance.pick(&SYLLABLES)).collect();
         name.push_str(chance.pick(&CODAS));
         if taken.insert(name.clone()) {
             name[..1].make_ascii_uppercase();
@@ -277,6 +282,13 @@ mod tests {
     fn a_larger_world_begins_with_the_smaller_one() {
         let larger = World::new(WorldConfig { concepts: 500, ..WorldConfig::default() }).expect("in range");
         assert_eq!(&larger.concepts()[..400], world().concepts());
+    }
+
+    #[test]
+    fn a_large_world_has_names_enough() {
+        let larger =
+            World::new(WorldConfig { concepts: 20_000, ..WorldConfig::default() }).expect("in range");
+        assert_eq!(larger.by_name.len(), 20_000);
     }
 
     #[test]
