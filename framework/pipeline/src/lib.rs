@@ -1,1 +1,26 @@
-//! (to be written)
+//! The spine of `sbp`: from a plan to a report, every stage an artifact that is reused or resumed.
+//!
+//! [`run`] reads as the method does. Plugins are called through their traits, tensors through the
+//! [`Runtime`](sbp_plugin::ports::Runtime) port; this crate names neither a plugin nor libtorch.
+
+mod batches;
+mod error;
+mod files;
+mod leakage;
+mod manifest;
+mod pipeline;
+pub mod report;
+mod run_folder;
+mod stages;
+mod store;
+mod token_store;
+mod tokenizer;
+mod watch;
+
+pub use error::{Error, Result};
+pub use pipeline::{Finished, Options, run};
+pub use report::results::Results;
+pub use run_folder::{RunFolder, home_of};
+pub use stages::preview::estimate_supply;
+pub use store::Store;
+pub use watch::{Progress, Reporter};

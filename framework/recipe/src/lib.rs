@@ -8,7 +8,7 @@ mod check;
 pub mod diagnostic;
 mod load;
 pub mod match_compute;
-mod plan;
+pub mod plan;
 mod recipe;
 mod source;
 

@@ -187,7 +187,7 @@ impl Plan {
 }
 
 /// Unique training tokens of a source.
-pub(crate) fn unique_tokens(supply: &Supply, source: Source) -> TokenCount {
+pub fn unique_tokens(supply: &Supply, source: Source) -> TokenCount {
     match source {
         Source::Pretrain => supply.pretrain,
         Source::Oracle => supply.oracle,

@@ -1,0 +1,62 @@
+//! Files written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Result};
+
+/// Writes a file under a temporary name, makes sure it is on the disk, and gives it its name.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(Error::file("write", path))
+}
+
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| invalid(path, &error))?;
+    text.push('\n');
+    write_whole(path, text.as_bytes())
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
+    serde_json::from_str(&text).map_err(|error| invalid(path, &error))
+}
+
+pub(crate) fn write_lines<T: Serialize>(path: &Path, items: impl IntoIterator<Item = T>) -> Result<()> {
+    let mut text = Vec::new();
+    for item in items {
+        serde_json::to_writer(&mut text, &item).map_err(|error| invalid(path, &error))?;
+        text.push(b'\n');
+    }
+    write_whole(path, &text)
+}
+
+pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let file = File::open(path).map_err(Error::file("read", path))?;
+    let mut items = Vec::new();
+    for line in BufReader::new(file).lines() {
+        let line = line.map_err(Error::file("read", path))?;
+        items.push(serde_json::from_str(&line).map_err(|error| invalid(path, &error))?);
+    }
+    Ok(items)
+}
+
+pub(crate) fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(Error::file("create", path))
+}
+
+pub(crate) fn invalid(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Damaged { path: path.to_owned(), reason: error.to_string() }
+}

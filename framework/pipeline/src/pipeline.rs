@@ -1,0 +1,174 @@
+//! The method, one line a stage.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sbp_core::{Cause, Ledger};
+use sbp_plugin::ports::Runtime;
+use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots::arm::Share;
+use sbp_plugin::slots::mixer::Source;
+use sbp_plugin::slots::tracker::RunCard;
+use sbp_recipe::Plan;
+
+use crate::manifest::Manifest;
+use crate::report::results::{ArmRun, Findings, Results};
+use crate::report::table;
+use crate::run_folder::RunFolder;
+use crate::stages::train_arm::Pretraining;
+use crate::stages::{
+    Study, corpus, embed, evaluate, failed, pair, quality, synthesize, tokenize, train, train_arm, tune,
+};
+use crate::store::Store;
+use crate::watch::{Reporter, Watch};
+use crate::{Result, files};
+
+/// Where a run lies and where its recipe came from.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Folder of the store and the runs, see [`crate::home_of`].
+    pub home: &'a Path,
+    /// Folder of the recipe, for the source state in the manifest.
+    pub recipe_folder: &'a Path,
+    /// Tells how long the run has taken so far, for the `timing` field of the results.
+    pub elapsed: &'a dyn Fn() -> Duration,
+}
+
+/// A run that came to its table.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its folder.
+    pub folder: RunFolder,
+    /// Its results, as in `report/results.json`.
+    pub results: Results,
+    /// Its table, as in `report/table.md`.
+    pub table: String,
+}
+
+/// Runs a plan to its report. What the store already has is reused, what was interrupted is resumed.
+///
+/// # Errors
+/// See [`crate::Error`]; whatever was finished before stays in the store.
+pub fn run(
+    plan: &Plan,
+    runtime: &mut dyn Runtime,
+    reporter: &mut dyn Reporter,
+    options: &Options<'_>,
+) -> Result<Finished> {
+    let folder = RunFolder::of(options.home, plan);
+    folder.begin(plan)?;
+    let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
+    files::write_json(&folder.path.join("manifest.json"), &manifest)?;
+    let watch = watch(plan, &folder, reporter)?;
+    let mut study =
+        Study { plan, store: Store::new(options.home.join("store")), folder: &folder, runtime, watch };
+
+    let corpus = corpus::make(&mut study)?;
+    let tokens = tokenize::make(&mut study, &corpus)?;
+    let mut supply = tokens.supply();
+    let wanted = plan.synthetic_wanted(&supply).map_err(failed("plan"))?;
+    supply.synthetic = wanted;
+    let arms = plan.arms(&supply, 0, 1.0).map_err(failed("plan"))?;
+    study.watch.reporter.show(&plan.tree(&arms, &supply, ""));
+
+    let mut findings = Findings::new(plan, &corpus);
+    for &seed in &plan.recipe.recipe.seeds {
+        let mut overhead = Ledger::default();
+        let mut synthetic = None;
+        if wanted > 0 {
+            let base = base(&mut study, &tokens, seed)?;
+            let embedded = embed::make(&mut study, &corpus, &tokens, &base, seed)?; // d -> e(d)
+            let pairs = pair::make(&mut study, &corpus, &embedded, seed)?; // (d1, d2), filtered
+            let tuned = tune::make(&mut study, &corpus, &tokens, &base, &pairs, seed)?; // max log p(d2 | d1)
+            let drawn = synthesize::make(&mut study, &corpus, &tokens, &tuned.artifact, wanted, seed)?;
+            overhead.charge(Cause::Base, train::summary(&base)?.cost);
+            overhead.charge(Cause::Embed, embedded.cost);
+            overhead.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);
+            overhead.charge(Cause::Generate, drawn.summary.cost);
+            let (quality, samples) = quality::assess(&corpus, &drawn);
+            findings.synthesis(seed, &pairs.summary, &tuned.summary, quality, samples);
+            synthetic = Some(drawn);
+        }
+        supply.synthetic = synthetic.as_ref().map_or(0, |synthetic| synthetic.tokens.num_training_tokens());
+        let flops_per_token = flops_per_token(plan, &tokens);
+        let arms =
+            plan.arms(&supply, overhead.end_to_end_flops(), flops_per_token).map_err(failed("plan"))?;
+        for arm in &arms {
+            let pretraining = Pretraining {
+                kind: "train",
+                arm: &arm.name,
+                seed,
+                steps: arm.budget.steps,
+                shares: &arm.shares,
+                synthetic: synthetic.as_ref(),
+            };
+            let model = train_arm::make(&mut study, &tokens, &pretraining)?;
+            let (evaluation, scores) = evaluate::make(&mut study, &corpus, &tokens, &arm.name, seed, &model)?;
+            let trained = train::summary(&model)?;
+            let mut ledger = scores.ledger.clone();
+            ledger.charge(Cause::Train, trained.cost);
+            if arm.synthetic_wanted > 0 {
+                ledger.absorb(&overhead);
+            }
+            for (name, target) in [
+                ("metrics.jsonl", model.file("metrics.jsonl")),
+                ("hf", model.file("checkpoint")),
+                ("eval", evaluation.path.clone()),
+            ] {
+                folder.link_arm(&arm.name, seed, name, &target)?;
+            }
+            findings.arm(ArmRun {
+                plan: arm.clone(),
+                seed,
+                ledger,
+                final_loss: trained.final_loss,
+                scores: scores.scores,
+            });
+        }
+    }
+
+    let results = findings.conclude(plan, &supply, serde_json::json!(manifest), (options.elapsed)());
+    let table = table::markdown(&results);
+    files::write_json(&folder.results(), &results)?;
+    files::write_whole(&folder.path.join("report/table.md"), table.as_bytes())?;
+    study.watch.report(&serde_json::json!(results));
+    Ok(Finished { folder: folder.clone(), results, table })
+}
+
+/// The model that the synthesizer starts from: D_pretrain alone, for the base duration.
+fn base(study: &mut Study<'_>, tokens: &tokenize::Tokens, seed: u64) -> Result<crate::store::Artifact> {
+    let recipe = &study.plan.recipe;
+    let per_step = recipe.training.tokens_per_step;
+    let steps = recipe.base.duration.steps(per_step, tokens.pretrain.num_training_tokens());
+    let shares = [Share { source: Source::Pretrain, tokens: steps * per_step }];
+    let pretraining = Pretraining { kind: "base", arm: "", seed, steps, shares: &shares, synthetic: None };
+    train_arm::make(study, tokens, &pretraining)
+}
+
+/// What one token of pretraining costs, for matching on total FLOPs.
+fn flops_per_token(plan: &Plan, tokens: &tokenize::Tokens) -> f64 {
+    use sbp_plugin::ports::Tokenizer as _;
+    let model = &plan.recipe.model;
+    model.train_flops_per_token(
+        tokens.tokenizer.vocab_size(),
+        tokens.pretrain.mean_context(model.context_length),
+    )
+}
+
+fn watch<'a>(plan: &Plan, folder: &RunFolder, reporter: &'a mut dyn Reporter) -> Result<Watch<'a>> {
+    let mut trackers = Vec::new();
+    for selected in &plan.recipe.trackers {
+        match selected.build(&BuildContext::default()) {
+            Ok(tracker) => trackers.push((selected.kind().to_owned(), tracker)),
+            Err(error) => reporter.warn(&format!("{error}; the run goes on without it")),
+        }
+    }
+    let resolved = serde_json::to_value(&plan.recipe).unwrap_or_default();
+    let card = RunCard {
+        recipe: &plan.recipe.recipe.name,
+        id: plan.id.short(),
+        folder: &folder.path,
+        resolved: &resolved,
+    };
+    Ok(Watch::new(reporter, trackers, &folder.path.join("events.jsonl"), &card))
+}

@@ -1,0 +1,7 @@
+//! The report: made only from results, small on purpose.
+
+pub mod compare;
+pub mod results;
+pub mod table;
+
+pub use crate::stages::quality::Sample;

@@ -1,0 +1,260 @@
+//! Results: what scripts read (`report/results.json`).
+//!
+//! Two runs of one recipe on one class of machine give the same file but for `provenance` and `timing`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sbp_core::{Cause, Ledger};
+use sbp_plugin::slots::arm::{Share, Supply};
+use sbp_plugin::slots::evaluator::Score;
+use sbp_recipe::match_compute::{self, Verdict};
+use sbp_recipe::{Plan, plan::ArmPlan};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::compare::{Comparison, Seeds, compare};
+use crate::stages::corpus::{CorpusData, Summary as CorpusSummary};
+use crate::stages::pair::Summary as PairSummary;
+use crate::stages::quality::{Quality, Sample};
+use crate::stages::tune::Summary as TuneSummary;
+
+/// The whole outcome of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Results {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// The recipe's name.
+    pub recipe: String,
+    /// Identity of the plan.
+    pub plan: String,
+    /// The arms in table order.
+    pub arm_order: Vec<String>,
+    /// Metrics by arm.
+    pub arms: BTreeMap<String, ArmResults>,
+    /// Each arm against the baseline, metric by metric.
+    pub comparisons: Vec<Comparison>,
+    /// By arm and cause: tokens and FLOPs, means over seeds.
+    pub ledger: BTreeMap<String, BTreeMap<&'static str, Value>>,
+    /// Whether the arms spent the same, over all seeds.
+    pub compute_match: Verdict,
+    /// Counts of the corpus.
+    pub corpus: Value,
+    /// Quality of pairs and synthetic documents, by seed.
+    pub quality: BTreeMap<String, Value>,
+    /// A few synthetic documents beside their seeds.
+    pub samples: Vec<Sample>,
+    /// Circumstances; may differ between runs of one recipe.
+    pub provenance: Value,
+    /// Wall-clock figures; differ between runs.
+    pub timing: Value,
+}
+
+/// One arm's results.
+#[derive(Debug, Clone, Serialize)]
+pub struct ArmResults {
+    /// Kind of the arm.
+    pub kind: String,
+    /// Where its tokens came from, with the unique tokens of each source.
+    pub sources: Vec<Value>,
+    /// Results of each seed.
+    pub seeds: Vec<SeedResults>,
+    /// Means over seeds.
+    pub metrics: BTreeMap<String, Metric>,
+}
+
+/// One arm and seed.
+#[derive(Debug, Clone, Serialize)]
+pub struct SeedResults {
+    /// The seed.
+    pub seed: u64,
+    /// Metric values by name.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// A metric over seeds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Metric {
+    /// Mean over seeds.
+    pub mean: f64,
+    /// Standard error: of the units for one seed, of the seeds for several.
+    pub stderr: f64,
+    /// Number of seeds.
+    pub n: usize,
+}
+
+/// One trained and evaluated arm of one seed.
+pub(crate) struct ArmRun {
+    pub(crate) plan: ArmPlan,
+    pub(crate) seed: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) final_loss: f64,
+    pub(crate) scores: Vec<Score>,
+}
+
+/// What a run gathers on its way.
+pub(crate) struct Findings {
+    arm_order: Vec<String>,
+    corpus: CorpusSummary,
+    runs: Vec<ArmRun>,
+    quality: BTreeMap<String, Value>,
+    samples: Vec<Sample>,
+}
+
+impl Findings {
+    pub(crate) fn new(plan: &Plan, corpus: &CorpusData) -> Self {
+        Self {
+            arm_order: plan.arm_names(),
+            corpus: corpus.summary.clone(),
+            runs: Vec::new(),
+            quality: BTreeMap::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    pub(crate) fn synthesis(
+        &mut self,
+        seed: u64,
+        pairs: &PairSummary,
+        tuning: &TuneSummary,
+        quality: Quality,
+        samples: Vec<Sample>,
+    ) {
+        self.quality
+            .insert(format!("seed-{seed}"), json!({"pairs": pairs, "tuning": tuning, "synthetic": quality}));
+        if self.samples.is_empty() {
+            self.samples = samples;
+        }
+    }
+
+    pub(crate) fn arm(&mut self, run: ArmRun) {
+        self.runs.push(run);
+    }
+
+    pub(crate) fn conclude(
+        self,
+        plan: &Plan,
+        supply: &Supply,
+        provenance: Value,
+        elapsed: Duration,
+    ) -> Results {
+        let runs_of = |name: &str| self.runs.iter().filter(|run| run.plan.name == name).collect::<Vec<_>>();
+        let arms =
+            self.arm_order.iter().map(|name| (name.clone(), arm_results(&runs_of(name), supply))).collect();
+        let ledger = self.arm_order.iter().map(|name| (name.clone(), mean_ledger(&runs_of(name)))).collect();
+        Results {
+            schema_version: 1,
+            recipe: plan.recipe.recipe.name.clone(),
+            plan: plan.id.to_string(),
+            comparisons: self.comparisons(plan),
+            compute_match: self.verdict(plan),
+            arm_order: self.arm_order.clone(),
+            arms,
+            ledger,
+            corpus: json!(self.corpus),
+            quality: self.quality,
+            samples: self.samples,
+            provenance,
+            timing: json!({"elapsed_secs": elapsed.as_secs_f64()}),
+        }
+    }
+
+    /// The worst of the seeds' verdicts.
+    fn verdict(&self, plan: &Plan) -> Verdict {
+        let mode = plan.recipe.budget.match_on;
+        let verdicts = plan.recipe.recipe.seeds.iter().map(|&seed| {
+            let ledgers = self.runs.iter().filter(|run| run.seed == seed);
+            match_compute::verdict(
+                mode,
+                &ledgers.map(|run| (run.plan.name.clone(), run.ledger.clone())).collect(),
+            )
+        });
+        verdicts
+            .max_by(|a, b| a.residual.total_cmp(&b.residual))
+            .unwrap_or_else(|| match_compute::verdict(mode, &BTreeMap::new()))
+    }
+
+    fn comparisons(&self, plan: &Plan) -> Vec<Comparison> {
+        let scores = |arm: &str, metric: &str| -> Seeds<'_> {
+            let runs = self.runs.iter().filter(|run| run.plan.name == arm);
+            runs.filter_map(|run| run.scores.iter().find(|score| score.metric == metric)).collect()
+        };
+        let Some(first) = self.runs.first() else { return Vec::new() };
+        let names = &plan.recipe.comparison;
+        let mut comparisons = Vec::new();
+        for metric in first.scores.iter().map(|score| score.metric.as_str()) {
+            let baseline = scores(&names.baseline, metric);
+            let oracle = scores(&names.oracle, metric);
+            let oracle = (!oracle.is_empty()).then_some((names.oracle.as_str(), &oracle));
+            for arm in self.arm_order.iter().filter(|arm| **arm != names.baseline) {
+                let of_arm = scores(arm, metric);
+                if !baseline.is_empty() && !of_arm.is_empty() {
+                    comparisons.push(compare((&names.baseline, &baseline), (arm, &of_arm), oracle));
+                }
+            }
+        }
+        comparisons
+    }
+}
+
+fn arm_results(runs: &[&ArmRun], supply: &Supply) -> ArmResults {
+    let seeds: Vec<SeedResults> = runs
+        .iter()
+        .map(|run| {
+            let mut metrics: BTreeMap<String, f64> =
+                run.scores.iter().map(|score| (score.metric.clone(), score.value())).collect();
+            metrics.insert("train/loss".to_owned(), run.final_loss);
+            SeedResults { seed: run.seed, metrics }
+        })
+        .collect();
+    let mut metrics = BTreeMap::new();
+    if let Some(first) = runs.first() {
+        for score in &first.scores {
+            let values: Vec<f64> = seeds.iter().map(|seed| seed.metrics[&score.metric]).collect();
+            let n = values.len();
+            let mean = values.iter().sum::<f64>() / n as f64;
+            let stderr = if n > 1 {
+                (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64 / n as f64)
+                    .sqrt()
+            } else {
+                score.stderr()
+            };
+            metrics.insert(score.metric.clone(), Metric { mean, stderr, n });
+        }
+    }
+    ArmResults {
+        kind: runs.first().map(|run| run.plan.kind.clone()).unwrap_or_default(),
+        sources: runs.first().map(|run| sources(&run.plan.shares, supply)).unwrap_or_default(),
+        seeds,
+        metrics,
+    }
+}
+
+fn sources(shares: &[Share], supply: &Supply) -> Vec<Value> {
+    shares
+        .iter()
+        .map(|share| {
+            let unique = sbp_recipe::plan::unique_tokens(supply, share.source);
+            json!({
+                "source": share.source,
+                "tokens": share.tokens,
+                "unique_tokens": unique,
+                "passes": share.tokens as f64 / unique.max(1) as f64,
+            })
+        })
+        .collect()
+}
+
+fn mean_ledger(runs: &[&ArmRun]) -> BTreeMap<&'static str, Value> {
+    let n = runs.len().max(1) as u64;
+    Cause::ALL
+        .into_iter()
+        .map(|cause| {
+            let (tokens, flops) = runs.iter().fold((0, 0), |(tokens, flops), run| {
+                let cost = run.ledger.cost(cause);
+                (tokens + cost.tokens, flops + cost.flops)
+            });
+            (cause.name(), json!({"tokens": tokens / n, "flops": flops / n}))
+        })
+        .collect()
+}

@@ -1,0 +1,215 @@
+//! The table that a run ends with, in Markdown that reads well on a terminal.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::compare::Comparison;
+use super::results::Results;
+
+/// Characters of a sample that are shown.
+const SAMPLE_CHARS: usize = 320;
+
+/// The report as Markdown: scores, ledger, verdict, quality, samples.
+pub fn markdown(results: &Results) -> String {
+    let mut text = format!("# {} (plan {})\n\n", results.recipe, &results.plan[..8]);
+    scores(results, &mut text);
+    ledger(results, &mut text);
+    quality(results, &mut text);
+    samples(results, &mut text);
+    text
+}
+
+fn scores(results: &Results, text: &mut String) {
+    let mut rows = vec![vec![
+        "metric".to_owned(),
+        "arm".to_owned(),
+        "value ± s.e.".to_owned(),
+        "difference [95%]".to_owned(),
+        "oracle's gain recovered [95%]".to_owned(),
+    ]];
+    let metrics: Vec<&String> = results
+        .arm_order
+        .first()
+        .and_then(|arm| results.arms.get(arm))
+        .map(|arm| arm.metrics.keys().collect())
+        .unwrap_or_default();
+    for metric in metrics {
+        for (index, arm) in results.arm_order.iter().enumerate() {
+            let Some(value) = results.arms[arm].metrics.get(metric) else { continue };
+            let comparison = results.comparisons.iter().find(|c| c.metric == *metric && c.arm == *arm);
+            let better = if comparison_of(results, metric).is_some_and(|c| c.higher_is_better) {
+                "↑"
+            } else {
+                "↓"
+            };
+            rows.push(vec![
+                if index == 0 { format!("{metric} {better}") } else { String::new() },
+                arm.clone(),
+                format!("{:.4} ± {:.4}", value.mean, value.stderr),
+                comparison.map_or_else(|| "(baseline)".to_owned(), difference),
+                comparison.map_or_else(String::new, recovered),
+            ]);
+        }
+    }
+    table(&rows, text);
+    let seeds = results.arms.values().next().map_or(0, |arm| arm.seeds.len());
+    let _ = writeln!(
+        text,
+        "\n{} {}. Differences and intervals are paired over the same {}; a share is given only where the oracle's own gain is clear of zero.\n",
+        seeds,
+        if seeds == 1 { "seed, so nothing here speaks of variation between seeds" } else { "seeds" },
+        "documents and questions",
+    );
+}
+
+fn comparison_of<'r>(results: &'r Results, metric: &str) -> Option<&'r Comparison> {
+    results.comparisons.iter().find(|comparison| comparison.metric == metric)
+}
+
+fn difference(comparison: &Comparison) -> String {
+    format!("{:+.4} [{:+.4}, {:+.4}]", comparison.delta, comparison.ci95[0], comparison.ci95[1])
+}
+
+fn recovered(comparison: &Comparison) -> String {
+    if comparison.oracle.as_deref() == Some(comparison.arm.as_str()) {
+        return "(oracle)".to_owned();
+    }
+    match (comparison.recovered, comparison.recovered_ci95) {
+        (Some(share), Some([low, high])) => {
+            format!("{:.0}% [{:.0}%, {:.0}%]", 100.0 * share, 100.0 * low, 100.0 * high)
+        }
+        _ => "not estimable".to_owned(),
+    }
+}
+
+fn ledger(results: &Results, text: &mut String) {
+    text.push_str("## Ledger\n\n");
+    let causes = ["train", "base", "embed", "tune", "generate", "evaluate"];
+    let mut header = vec!["arm".to_owned(), "trained on".to_owned()];
+    header.extend(causes.iter().map(|cause| format!("{cause} tokens")));
+    header.extend(["train FLOPs".to_owned(), "end-to-end FLOPs".to_owned()]);
+    let mut rows = vec![header];
+    for arm in &results.arm_order {
+        let sources: Vec<String> = results.arms[arm]
+            .sources
+            .iter()
+            .map(|source| {
+                format!(
+                    "{} x {:.2}",
+                    source["source"].as_str().unwrap_or_default(),
+                    source["passes"].as_f64().unwrap_or(0.0)
+                )
+            })
+            .collect();
+        let mut row = vec![arm.clone(), sources.join(" + ")];
+        let entry = |cause: &str, what: &str| {
+            results.ledger[arm].get(cause).map_or(0, |cost| cost[what].as_u64().unwrap_or(0))
+        };
+        row.extend(causes.iter().map(|cause| entry(cause, "tokens").to_string()));
+        row.push(format!("{:.3e}", entry("train", "flops") as f64));
+        let total: u64 =
+            causes.iter().filter(|cause| **cause != "evaluate").map(|cause| entry(cause, "flops")).sum();
+        row.push(format!("{:.3e}", total as f64));
+        rows.push(row);
+    }
+    table(&rows, text);
+    let verdict = &results.compute_match;
+    let _ = writeln!(
+        text,
+        "\ncompute match: {} on {} (greatest difference {:.4}%, allowed {:.4}%)\n",
+        if verdict.matched { "MATCHED" } else { "NOT MATCHED: the arms are not comparable" },
+        verdict.mode.name(),
+        100.0 * verdict.residual,
+        100.0 * verdict.tolerance,
+    );
+}
+
+fn quality(results: &Results, text: &mut String) {
+    if results.quality.is_empty() {
+        return;
+    }
+    text.push_str("## Pairs and synthetic documents\n\n");
+    let mut rows = vec![vec!["figure".to_owned()]];
+    rows[0].extend(results.quality.keys().cloned());
+    let mut row = |name: &str, of: &dyn Fn(&Value) -> Option<String>| {
+        let cells: Vec<Option<String>> = results.quality.values().map(of).collect();
+        if cells.iter().any(Option::is_some) {
+            let mut row = vec![name.to_owned()];
+            row.extend(cells.into_iter().map(Option::unwrap_or_default));
+            rows.push(row);
+        }
+    };
+    let number = |pointer: &'static str| move |value: &Value| value.pointer(pointer).and_then(Value::as_f64);
+    let count =
+        |pointer: &'static str| move |value: &Value| number(pointer)(value).map(|n| format!("{n:.0}"));
+    let share = |pointer: &'static str| {
+        move |value: &Value| number(pointer)(value).map(|n| format!("{:.1}%", 100.0 * n))
+    };
+    let reasons = |pointer: &'static str| {
+        move |value: &Value| {
+            let dropped = value.pointer(pointer)?.as_object()?;
+            let list: Vec<String> =
+                dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            Some(if list.is_empty() { "none".to_owned() } else { list.join(", ") })
+        }
+    };
+    row("pairs kept", &count("/pairs/kept"));
+    row("seed documents with a pair", &count("/pairs/seeds"));
+    row("pairs dropped", &reasons("/pairs/dropped"));
+    row("pairs longer than the context", &count("/tuning/too_long"));
+    row("draws", &count("/synthetic/drawn"));
+    row("draws kept", &count("/synthetic/accepted"));
+    row("draws dropped", &reasons("/synthetic/dropped"));
+    row("synthetic tokens asked for", &count("/synthetic/tokens_wanted"));
+    row("synthetic tokens kept", &count("/synthetic/tokens"));
+    row("mean words, synthetic", &count("/synthetic/mean_words"));
+    row("mean words, real", &count("/synthetic/real_mean_words"));
+    row("duplicates among the kept", &share("/synthetic/duplicate"));
+    row("copies of a real document", &share("/synthetic/corpus_copy"));
+    row("non-factual (checked against the world)", &share("/synthetic/facts/non_factual"));
+    row("statements that are true", &share("/synthetic/facts/fact_accuracy"));
+    row("about the seed's subject", &share("/synthetic/facts/relevance"));
+    row("seed's statements restated rightly", &share("/synthetic/facts/carried"));
+    row("non-factual real documents (the reader's own error)", &share("/synthetic/facts/real_non_factual"));
+    table(&rows, text);
+    text.push('\n');
+}
+
+fn samples(results: &Results, text: &mut String) {
+    if results.samples.is_empty() {
+        return;
+    }
+    text.push_str("## Synthetic documents beside their seeds\n\n");
+    for (index, sample) in results.samples.iter().enumerate() {
+        let _ = writeln!(text, "{}. seed:      {}", index + 1, shorten(&sample.seed));
+        let _ = writeln!(text, "   synthetic: {}\n", shorten(&sample.synthetic));
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SAMPLE_CHARS) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
+}
+
+/// A Markdown table with padded columns; the first row is the header.
+fn table(rows: &[Vec<String>], text: &mut String) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for (index, row) in rows.iter().enumerate() {
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(text, "| {cell:<width$} ");
+        }
+        text.push_str("|\n");
+        if index == 0 {
+            for width in &widths {
+                let _ = write!(text, "|{}", "-".repeat(width + 2));
+            }
+            text.push_str("|\n");
+        }
+    }
+}

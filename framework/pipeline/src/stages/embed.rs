@@ -1,0 +1,99 @@
+//! Embeddings: d -> e(d) for every document of D_pretrain.
+
+use std::fs;
+
+use sbp_core::Cost;
+use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots::embedder::{EmbedContext, Embeddings};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::corpus::CorpusData;
+use super::tokenize::Tokens;
+use super::{Study, failed};
+use crate::store::Artifact;
+use crate::watch::Progress;
+use crate::{Error, Result, files};
+
+/// Rows on disk: `rows.f32` (little-endian) and this, `embeddings.json`.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    dim: usize,
+    documents: usize,
+    cost: Cost,
+}
+
+/// The embedded D_pretrain.
+pub(crate) struct Embedded {
+    pub(crate) artifact: Artifact,
+    pub(crate) embeddings: Embeddings,
+    pub(crate) cost: Cost,
+}
+
+pub(crate) fn make(
+    study: &mut Study<'_>,
+    corpus: &CorpusData,
+    tokens: &Tokens,
+    base: &Artifact,
+    seed: u64,
+) -> Result<Embedded> {
+    let selected = &study.plan.recipe.embedder;
+    let mut embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
+    let needs_base = embedder.needs_base_model();
+    let label = if needs_base { format!("embed seed {seed}") } else { "embed".to_owned() };
+    let inputs = json!({
+        "corpus": corpus.artifact.fingerprint,
+        "embedder": selected.identity(),
+        "base": needs_base.then_some(&base.fingerprint),
+    });
+    let artifact = study.make(&label, "embed", &inputs, &mut |study, folder| {
+        let fail = failed(&label);
+        let mut model = match needs_base {
+            true => Some(study.runtime.open(&base.file("checkpoint")).map_err(&fail)?),
+            false => None,
+        };
+        let total = corpus.pretrain.len() as u64;
+        let reporter = &mut study.watch.reporter;
+        let mut progress = |done: usize| {
+            reporter.progress(&Progress {
+                stage: &label,
+                done: done as u64,
+                total,
+                unit: "documents",
+                tokens: 0,
+                flops: 0,
+                loss: None,
+            });
+        };
+        let mut context = EmbedContext {
+            base: match &mut model {
+                Some(model) => Some(model.as_mut()),
+                None => None,
+            },
+            tokenizer: &tokens.tokenizer,
+            progress: &mut progress,
+        };
+        let embeddings = embedder.embed(&corpus.pretrain, &mut context).map_err(&fail)?;
+        if embeddings.len() != corpus.pretrain.len() {
+            let message = format!("it gave {} rows for {total} documents", embeddings.len());
+            return Err(fail(
+                format!("embedder \"{}\": {message}", study.plan.recipe.embedder.kind()).into(),
+            ));
+        }
+        let cost = model.map(|mut model| model.take_cost()).unwrap_or_default();
+        let bytes: Vec<u8> = embeddings.rows.iter().flat_map(|number| number.to_le_bytes()).collect();
+        files::write_whole(&folder.join("rows.f32"), &bytes)?;
+        files::write_json(
+            &folder.join("embeddings.json"),
+            &Header { dim: embeddings.dim, documents: embeddings.len(), cost },
+        )
+    })?;
+    let header: Header = files::read_json(&artifact.file("embeddings.json"))?;
+    let path = artifact.file("rows.f32");
+    let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+    let rows: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|&number| f32::from_le_bytes(number)).collect();
+    if rows.len() != header.dim * header.documents {
+        return Err(files::invalid(&path, &"its length does not fit embeddings.json"));
+    }
+    Ok(Embedded { artifact, embeddings: Embeddings { dim: header.dim, rows }, cost: header.cost })
+}

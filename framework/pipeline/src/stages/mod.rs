@@ -1,0 +1,68 @@
+//! The stages, one file each: what they read, what they leave, which plugins they call.
+
+pub(crate) mod corpus;
+pub(crate) mod embed;
+pub(crate) mod evaluate;
+pub(crate) mod pair;
+pub(crate) mod preview;
+pub(crate) mod quality;
+pub(crate) mod synthesize;
+pub(crate) mod tokenize;
+pub(crate) mod train;
+pub(crate) mod train_arm;
+pub(crate) mod tune;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use sbp_plugin::ports::Runtime;
+use sbp_recipe::Plan;
+use serde_json::Value;
+
+use crate::run_folder::RunFolder;
+use crate::store::{Artifact, Store};
+use crate::watch::Watch;
+use crate::{Error, Result};
+
+/// Everything a stage may use.
+pub(crate) struct Study<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) store: Store,
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) runtime: &'a mut dyn Runtime,
+    pub(crate) watch: Watch<'a>,
+}
+
+impl<'a> Study<'a> {
+    /// The artifact of a stage: reused, or made by `make` in the folder it is given. `label` is the stage as
+    /// the screen names it, such as `train sbp seed 1`.
+    pub(crate) fn make(
+        &mut self,
+        label: &str,
+        stage: &'static str,
+        inputs: &Value,
+        make: &mut dyn FnMut(&mut Study<'a>, &Path) -> Result<()>,
+    ) -> Result<Artifact> {
+        if self.watch.reporter.stop_requested() {
+            return Err(Error::Stopped { stage: label.to_owned() });
+        }
+        self.watch.started(label);
+        let store = self.store.clone();
+        let study = RefCell::new(&mut *self);
+        let made = store.make(
+            stage,
+            inputs,
+            &mut |warning| study.borrow_mut().watch.reporter.warn(&warning),
+            &mut |folder| make(&mut study.borrow_mut(), folder),
+        );
+        let (artifact, origin) = made?;
+        self.folder.link_stage(&label.replace(' ', "-"), &artifact)?;
+        self.watch.finished(label, origin);
+        Ok(artifact)
+    }
+}
+
+/// Turns a plugin's or the runtime's error into this stage's.
+pub(crate) fn failed(stage: &str) -> impl Fn(sbp_plugin::Error) -> Error {
+    move |source| Error::Stage { stage: stage.to_owned(), source }
+}

@@ -1,0 +1,87 @@
+//! What the base model, the synthesizer and the arms have in common: one training job in one artifact.
+
+use std::path::Path;
+
+use sbp_core::{Cost, Fingerprint};
+use sbp_plugin::ports::{BatchSource, Start, Tokenizer as _, TrainJob, TrainOutcome};
+use sbp_plugin::registry::BuildContext;
+use sbp_recipe::TrainingSection;
+use serde::{Deserialize, Serialize};
+
+use super::tokenize::Tokens;
+use super::{Study, failed};
+use crate::store::Artifact;
+use crate::watch::{MetricLog, TrainWatch};
+use crate::{Error, Result, files};
+
+/// The figures of a finished job, `training.json` in its artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrainingSummary {
+    pub(crate) steps: u64,
+    pub(crate) cost: Cost,
+    pub(crate) final_loss: f64,
+}
+
+/// What tells one job from another.
+pub(crate) struct Job<'j> {
+    /// As the screen names it.
+    pub(crate) label: &'j str,
+    /// The stage as metrics name it: `base`, `tune`, `train`.
+    pub(crate) kind: &'j str,
+    /// The arm, empty for base and tune.
+    pub(crate) arm: &'j str,
+    pub(crate) seed: u64,
+    pub(crate) start: Start<'j>,
+    pub(crate) training: &'j TrainingSection,
+    pub(crate) num_steps: u64,
+    pub(crate) batches: &'j mut dyn BatchSource,
+    pub(crate) identity: Fingerprint,
+}
+
+/// Trains in `folder`, leaving `checkpoint/` (a Hugging Face folder with its tokenizer), `metrics.jsonl` and
+/// `training.json`.
+pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Job<'_>) -> Result<()> {
+    let label = job.label;
+    let schedule = job.training.schedule.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
+    let mut observer = TrainWatch {
+        watch: &mut study.watch,
+        stage: label,
+        kind: job.kind,
+        arm: job.arm,
+        seed: job.seed,
+        log: MetricLog::new(folder.join("metrics.jsonl")),
+    };
+    let outcome = study.runtime.train(TrainJob {
+        model: &study.plan.recipe.model,
+        vocab_size: tokens.tokenizer.vocab_size(),
+        start: job.start,
+        optimizer: job.training.optimizer(),
+        schedule: schedule.as_ref(),
+        num_steps: job.num_steps,
+        batches: job.batches,
+        identity: job.identity,
+        folder,
+        checkpoint_every_secs: study.plan.recipe.execution.checkpoint_every_secs,
+        observer: &mut observer,
+    });
+    match outcome.map_err(failed(label))? {
+        TrainOutcome::Stopped { .. } => Err(Error::Stopped { stage: label.to_owned() }),
+        TrainOutcome::Finished { cost, final_loss } => {
+            let tokenizer = tokens.tokenizer_artifact.file("tokenizer.json");
+            let copy = folder.join("checkpoint/tokenizer.json");
+            std::fs::copy(&tokenizer, &copy).map_err(Error::file("write", &copy))?;
+            files::write_json(
+                &folder.join("checkpoint/tokenizer_config.json"),
+                &serde_json::json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}),
+            )?;
+            files::write_json(
+                &folder.join("training.json"),
+                &TrainingSummary { steps: job.num_steps, cost, final_loss },
+            )
+        }
+    }
+}
+
+pub(crate) fn summary(artifact: &Artifact) -> Result<TrainingSummary> {
+    files::read_json(&artifact.file("training.json"))
+}

@@ -1,0 +1,104 @@
+//! Pretraining on real and synthetic documents: the base model and every arm, from scratch.
+
+use sbp_core::RootSeed;
+use sbp_plugin::ports::{Start, Tokenizer as _};
+use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots::arm::Share;
+use sbp_plugin::slots::mixer::{Pool, Source};
+use serde_json::{Value, json};
+
+use super::synthesize::Synthetic;
+use super::tokenize::Tokens;
+use super::train::{Job, train};
+use super::{Study, failed};
+use crate::Result;
+use crate::batches::DocumentBatches;
+use crate::store::{Artifact, Store};
+
+/// One pretraining: from which sources, how long.
+pub(crate) struct Pretraining<'p> {
+    /// `base` or `train`.
+    pub(crate) kind: &'static str,
+    /// The arm's name, empty for the base model.
+    pub(crate) arm: &'p str,
+    pub(crate) seed: u64,
+    pub(crate) steps: u64,
+    pub(crate) shares: &'p [Share],
+    pub(crate) synthetic: Option<&'p Synthetic>,
+}
+
+impl Pretraining<'_> {
+    fn label(&self) -> String {
+        match self.arm {
+            "" => format!("{} seed {}", self.kind, self.seed),
+            arm => format!("{} {arm} seed {}", self.kind, self.seed),
+        }
+    }
+
+    /// What the result depends on. The arm's name is not part of it: two arms that do the same are one artifact.
+    fn inputs(&self, study: &Study<'_>, tokens: &Tokens) -> Value {
+        let recipe = &study.plan.recipe;
+        let uses_synthetic =
+            self.shares.iter().any(|share| share.source == Source::Synthetic && share.tokens > 0);
+        json!({
+            "model": recipe.model,
+            "training": recipe.training,
+            "mixer": recipe.mixer.identity(),
+            "seed": self.seed,
+            "steps": self.steps,
+            "shares": self.shares,
+            "tokens": tokens.artifact.fingerprint,
+            "synthetic": self.synthetic.filter(|_| uses_synthetic).map(|synthetic| &synthetic.artifact.fingerprint),
+        })
+    }
+}
+
+/// Trains, or reuses, one model.
+pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_>) -> Result<Artifact> {
+    let label = what.label();
+    let inputs = what.inputs(study, tokens);
+    let stage = if what.arm.is_empty() { "base" } else { "train" };
+    let empty = crate::token_store::TokenStore::default();
+    study.make(&label, stage, &inputs, &mut |study, folder| {
+        let recipe = &study.plan.recipe;
+        let root = RootSeed(what.seed);
+        let mixer = recipe.mixer.build(&BuildContext { seed: what.seed }).map_err(failed(&label))?;
+        let store_of = |source| match source {
+            Source::Pretrain => &tokens.pretrain,
+            Source::Oracle => &tokens.oracle,
+            Source::Synthetic => what.synthetic.map_or(&empty, |synthetic| &synthetic.tokens),
+        };
+        let shares: Vec<&Share> = what.shares.iter().filter(|share| share.tokens > 0).collect();
+        let pools: Vec<Pool<'_>> = shares
+            .iter()
+            .map(|share| Pool {
+                source: share.source,
+                lengths: store_of(share.source).lengths(),
+                tokens: share.tokens,
+            })
+            .collect();
+        let stores = shares.iter().map(|share| store_of(share.source)).collect();
+        let mut batches = DocumentBatches::new(
+            mixer.as_ref(),
+            &pools,
+            stores,
+            root,
+            tokens.tokenizer.markers(),
+            recipe.training.tokens_per_step as usize,
+            recipe.model.context_length,
+        );
+        let job = Job {
+            label: &label,
+            kind: what.kind,
+            arm: what.arm,
+            seed: what.seed,
+            // Every model of a seed starts from the same weights.
+            start: Start::Fresh(root.stream("init", &[])),
+            training: &recipe.training,
+            num_steps: what.steps,
+            batches: &mut batches,
+            identity: Store::fingerprint(stage, &inputs),
+        };
+        train(study, tokens, folder, job)
+    })
+}

@@ -1,0 +1,235 @@
+//! The artifact store: `<root>/<stage>/<fingerprint>/`, each folder whole or absent.
+//!
+//! A stage works in `<fingerprint>.partial/`, which later attempts go on from; when it is done, the hashes of its
+//! files are written to `DONE` and the folder is given its name by one rename. What has no valid `DONE` is never
+//! read. A lock for each artifact lets two runs share a store. Checking an artifact costs one read of its files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use sbp_core::Fingerprint;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::files;
+use crate::{Error, Result};
+
+/// Name of the file that makes a folder an artifact.
+const DONE: &str = "DONE";
+
+/// A folder of artifacts.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// One stage's result.
+#[derive(Debug, Clone)]
+pub(crate) struct Artifact {
+    pub(crate) path: PathBuf,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// How an artifact came to be at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Reused,
+    Made,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Done {
+    files: BTreeMap<String, FileSeal>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FileSeal {
+    bytes: u64,
+    blake3: String,
+}
+
+impl Store {
+    /// A store in `root`, which is created when first written to.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The fingerprint of a stage with these inputs.
+    pub(crate) fn fingerprint(stage: &str, inputs: &Value) -> Fingerprint {
+        Fingerprint::of_value(&json!({"stage": stage, "inputs": inputs}))
+    }
+
+    /// The artifact of `stage` for `inputs`: the stored one if it is whole, else made by `make` in the folder it
+    /// is given, which holds whatever an interrupted attempt left there. `warn` hears of anything unusual.
+    pub(crate) fn make(
+        &self,
+        stage: &'static str,
+        inputs: &Value,
+        warn: &mut dyn FnMut(String),
+        make: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<(Artifact, Origin)> {
+        let fingerprint = Self::fingerprint(stage, inputs);
+        let folder = self.root.join(stage);
+        let path = folder.join(fingerprint.as_str());
+        let artifact = Artifact { path: path.clone(), fingerprint: fingerprint.clone() };
+        files::create_folder(&folder)?;
+        let lock_path = folder.join(format!("{fingerprint}.lock"));
+        let lock = File::create(&lock_path).map_err(Error::file("create", &lock_path))?;
+        if lock.try_lock().is_err() {
+            warn(format!("another run is making {stage} {}; waiting for it", fingerprint.short()));
+            lock.lock().map_err(Error::file("lock", &lock_path))?;
+        }
+        if path.exists() {
+            match verify(&path) {
+                Ok(()) => return Ok((artifact, Origin::Reused)),
+                Err(reason) => {
+                    let aside = set_aside(&path)?;
+                    warn(format!(
+                        "{stage} {} is damaged ({reason}); kept as {} and made anew",
+                        fingerprint.short(),
+                        aside.display()
+                    ));
+                }
+            }
+        }
+        let partial = folder.join(format!("{fingerprint}.partial"));
+        files::create_folder(&partial)?;
+        make(&partial)?;
+        files::write_json(&partial.join("manifest.json"), &json!({"stage": stage, "inputs": inputs}))?;
+        files::write_json(&partial.join(DONE), &Done { files: seal(&partial)? })?;
+        fs::rename(&partial, &path).map_err(Error::file("publish", &path))?;
+        sync_folder(&folder);
+        Ok((artifact, Origin::Made))
+    }
+}
+
+impl Artifact {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Makes a rename durable where the system lets folders be synced; where it does not, nothing is lost but time.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+fn set_aside(path: &Path) -> Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let aside = path.with_extension(format!("damaged-{number}"));
+        if !aside.exists() {
+            fs::rename(path, &aside).map_err(Error::file("set aside", path))?;
+            return Ok(aside);
+        }
+        number += 1;
+    }
+}
+
+fn seal(folder: &Path) -> Result<BTreeMap<String, FileSeal>> {
+    let mut seals = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(current) = open.pop() {
+        for entry in fs::read_dir(&current).map_err(Error::file("read", &current))? {
+            let path = entry.map_err(Error::file("read", &current))?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+                if name != DONE {
+                    let seal = seal_file(&path).map_err(Error::file("read", &path))?;
+                    seals.insert(name, seal);
+                }
+            }
+        }
+    }
+    Ok(seals)
+}
+
+fn seal_file(path: &Path) -> std::io::Result<FileSeal> {
+    let mut hasher = blake3::Hasher::new();
+    let bytes = std::io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(FileSeal { bytes, blake3: hasher.finalize().to_hex().to_string() })
+}
+
+/// Whether every file of an artifact is what it was when the artifact was published.
+fn verify(path: &Path) -> std::result::Result<(), String> {
+    let text = fs::read_to_string(path.join(DONE)).map_err(|_| "it was never finished".to_owned())?;
+    let done: Done =
+        serde_json::from_str(&text).map_err(|error| format!("its {DONE} is not readable: {error}"))?;
+    for (name, sealed) in &done.files {
+        match seal_file(&path.join(name)) {
+            Err(error) => return Err(format!("{name}: {error}")),
+            Ok(found) if found.bytes != sealed.bytes => {
+                return Err(format!("{name} has {} bytes instead of {}", found.bytes, sealed.bytes));
+            }
+            Ok(found) if found != *sealed => {
+                return Err(format!("{name} has other content than when it was made"));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(store: &Store, text: &str) -> (String, Origin, Vec<String>) {
+        let mut warnings = Vec::new();
+        let (artifact, origin) = store
+            .make("demo", &json!({"x": 1}), &mut |warning| warnings.push(warning), &mut |folder| {
+                files::write_whole(&folder.join("data"), text.as_bytes())
+            })
+            .unwrap();
+        (fs::read_to_string(artifact.file("data")).unwrap(), origin, warnings)
+    }
+
+    #[test]
+    fn what_is_there_is_reused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        assert_eq!(make(&store, "one"), ("one".into(), Origin::Made, vec![]));
+        assert_eq!(make(&store, "two"), ("one".into(), Origin::Reused, vec![]));
+    }
+
+    #[test]
+    fn a_flipped_byte_is_named_and_the_stage_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        make(&store, "one");
+        let fingerprint = Store::fingerprint("demo", &json!({"x": 1}));
+        fs::write(folder.path().join("demo").join(fingerprint.as_str()).join("data"), "onf").unwrap();
+        let (data, origin, warnings) = make(&store, "two");
+        assert_eq!((data.as_str(), origin), ("two", Origin::Made));
+        assert!(warnings[0].contains("data has other content"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_stage_that_failed_is_not_there_but_its_partial_work_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut attempts = 0;
+        let mut attempt = |folder: &Path| {
+            attempts += 1;
+            if attempts == 1 {
+                files::write_whole(&folder.join("half"), b"x")?;
+                return Err(Error::Stopped { stage: "demo".into() });
+            }
+            assert!(folder.join("half").exists());
+            Ok(())
+        };
+        assert!(store.make("demo", &json!(1), &mut |_| {}, &mut attempt).is_err());
+        assert!(!folder.path().join("demo").join(Store::fingerprint("demo", &json!(1)).as_str()).exists());
+        assert_eq!(store.make("demo", &json!(1), &mut |_| {}, &mut attempt).unwrap().1, Origin::Made);
+    }
+}

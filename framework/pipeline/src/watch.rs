@@ -1,0 +1,195 @@
+//! Those who watch a run: the screen, the event log, the trackers. None of them can fail it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use sbp_plugin::ports::{TrainObserver, TrainPoint};
+use sbp_plugin::slots::tracker::{MetricPoint, RunCard, Tracker};
+use serde_json::{Value, json};
+
+use crate::store::Origin;
+
+/// The screen, as the pipeline sees it.
+pub trait Reporter {
+    /// A text of several lines to be shown as it is: the plan, the table.
+    fn show(&mut self, text: &str);
+    /// A stage begins.
+    fn stage_started(&mut self, stage: &str);
+    /// Something inside the stage moved on.
+    fn progress(&mut self, progress: &Progress<'_>);
+    /// A stage is done; `reused` when nothing had to be made.
+    fn stage_finished(&mut self, stage: &str, reused: bool);
+    /// Something unusual that does not end the run.
+    fn warn(&mut self, message: &str);
+    /// Whether the user asked to stop.
+    fn stop_requested(&self) -> bool;
+}
+
+/// How far a stage has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress<'a> {
+    /// The stage, as the screen names it.
+    pub stage: &'a str,
+    /// Units done and in all.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+    /// What a unit is: `steps`, `documents`, `tokens`.
+    pub unit: &'a str,
+    /// Tokens and FLOPs so far, where the stage trains or generates.
+    pub tokens: u64,
+    /// FLOPs so far.
+    pub flops: u64,
+    /// Loss of the latest step, where there is one.
+    pub loss: Option<f64>,
+}
+
+/// Everyone who watches, behind one door.
+pub(crate) struct Watch<'a> {
+    pub(crate) reporter: &'a mut dyn Reporter,
+    trackers: Vec<(String, Option<Box<dyn Tracker>>)>,
+    events: Option<File>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(
+        reporter: &'a mut dyn Reporter,
+        trackers: Vec<(String, Box<dyn Tracker>)>,
+        events: &Path,
+        card: &RunCard<'_>,
+    ) -> Self {
+        let trackers = trackers.into_iter().map(|(kind, tracker)| (kind, Some(tracker))).collect();
+        let events = OpenOptions::new().create(true).append(true).open(events).ok();
+        let mut watch = Self { reporter, trackers, events };
+        watch.each_tracker(|tracker| tracker.started(card));
+        watch
+    }
+
+    fn each_tracker(&mut self, mut call: impl FnMut(&mut dyn Tracker) -> sbp_plugin::Result<()>) {
+        for (kind, slot) in &mut self.trackers {
+            let Some(tracker) = slot else { continue };
+            if let Err(error) = call(tracker.as_mut()) {
+                self.reporter
+                    .warn(&format!("tracker \"{kind}\" failed and is left out from here on: {error}"));
+                *slot = None;
+            }
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Value) {
+        if let Some(file) = &mut self.events
+            && writeln!(file, "{event}").is_err()
+        {
+            self.reporter.warn("events.jsonl cannot be written; the run goes on without it");
+            self.events = None;
+        }
+    }
+
+    pub(crate) fn started(&mut self, stage: &str) {
+        self.event(&json!({"event": "stage_started", "stage": stage}));
+        self.reporter.stage_started(stage);
+    }
+
+    pub(crate) fn finished(&mut self, stage: &str, origin: Origin) {
+        let reused = origin == Origin::Reused;
+        self.event(&json!({"event": "stage_finished", "stage": stage, "reused": reused}));
+        self.reporter.stage_finished(stage, reused);
+    }
+
+    pub(crate) fn metrics(&mut self, point: &MetricPoint<'_>) {
+        self.each_tracker(|tracker| tracker.metrics(point));
+    }
+
+    pub(crate) fn report(&mut self, results: &Value) {
+        self.each_tracker(|tracker| tracker.finished(results));
+    }
+}
+
+/// Watches one training job: screen, trackers, and `metrics.jsonl` in the job's own folder.
+pub(crate) struct TrainWatch<'w, 'a> {
+    pub(crate) watch: &'w mut Watch<'a>,
+    pub(crate) stage: &'w str,
+    pub(crate) kind: &'w str,
+    pub(crate) arm: &'w str,
+    pub(crate) seed: u64,
+    pub(crate) log: MetricLog,
+}
+
+impl TrainObserver for TrainWatch<'_, '_> {
+    fn resumed(&mut self, step: u64) {
+        self.log.forget_after(step);
+        self.watch.event(&json!({"event": "resumed", "stage": self.stage, "step": step}));
+    }
+
+    fn step(&mut self, point: &TrainPoint) {
+        let values = [
+            ("train/loss", point.loss),
+            ("train/lr", point.lr),
+            ("train/grad_norm", point.grad_norm),
+            ("compute/model_flops", point.flops as f64),
+        ];
+        let metrics = MetricPoint {
+            stage: self.kind,
+            arm: self.arm,
+            seed: self.seed,
+            step: point.step,
+            tokens: point.tokens,
+            values: &values,
+        };
+        self.log.append(&metrics);
+        self.watch.metrics(&metrics);
+        self.watch.reporter.progress(&Progress {
+            stage: self.stage,
+            done: point.step,
+            total: point.num_steps,
+            unit: "steps",
+            tokens: point.tokens,
+            flops: point.flops,
+            loss: Some(point.loss),
+        });
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.watch.reporter.stop_requested()
+    }
+}
+
+/// The metrics of a training job, one line a step, the same for a straight run and a resumed one.
+pub(crate) struct MetricLog {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl MetricLog {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// Drops lines of steps after `step`: the job is about to do them again.
+    fn forget_after(&mut self, step: u64) {
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let kept: String = text
+            .lines()
+            .filter(|line| {
+                let value: Option<Value> = serde_json::from_str(line).ok();
+                value.and_then(|value| value["step"].as_u64()).is_some_and(|at| at <= step)
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        self.file = None;
+        let _ = std::fs::write(&self.path, kept);
+    }
+
+    fn append(&mut self, point: &MetricPoint<'_>) {
+        if self.file.is_none() {
+            // A job that begins at step 1 begins its log, whatever an earlier attempt left.
+            let fresh = point.step == 1;
+            let mut options = OpenOptions::new();
+            self.file = options.create(true).write(true).append(!fresh).truncate(fresh).open(&self.path).ok();
+        }
+        if let (Some(file), Ok(line)) = (&mut self.file, serde_json::to_string(point)) {
+            let _ = writeln!(file, "{line}");
+        }
+    }
+}
