@@ -1,1 +1,7 @@
-//! (to be written)
+//! Tensors, models and devices. The only crate that names tch.
+
+pub mod device;
+mod error;
+pub mod native;
+
+pub use error::Error;

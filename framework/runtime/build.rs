@@ -1,0 +1,28 @@
+//! Compiles the C++ shim and tells dependents where libtorch lies, so that their binaries find it.
+
+use std::path::Path;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=native");
+    let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
+    let include = Path::new(&lib).with_file_name("include");
+    cc::Build::new()
+        .cpp(true)
+        .file("native/shim.cpp")
+        // As system headers: their warnings are not ours.
+        .flag("-isystem")
+        .flag(&include)
+        .flag("-isystem")
+        .flag(include.join("torch/csrc/api/include"))
+        .std("c++17")
+        // It only forwards calls: more would cost compile time and buy nothing.
+        .opt_level(1)
+        .debug(false)
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .compile("sbp_shim");
+    // The folder itself and not the link to it, so that a binary outlives the clone it was built in.
+    let lib = Path::new(&lib).canonicalize().unwrap_or_else(|e| panic!("{lib}: {e}"));
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    println!("cargo:libtorch_lib={}", lib.display());
+}

@@ -1,0 +1,32 @@
+// What libtorch has and tch does not wrap, as C functions.
+//
+// A tensor is a pointer to an at::Tensor, as torch-sys has it. Functions that return int return 0, or 1 with the
+// reason in sbp_last_error(); no exception leaves them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+// The first line of the last failure in this thread. Valid until the next call in it.
+const char *sbp_last_error();
+
+// The version of the headers that this was compiled against, which is that of the library it is linked to.
+const char *sbp_torch_version();
+
+int sbp_fused_adamw(size_t count, void **params, void **grads, void **exp_avgs, void **exp_avg_sqs, void **steps,
+                    double lr, double beta1, double beta2, double weight_decay, double eps);
+int sbp_norm(size_t count, void **tensors, double *norm);
+int sbp_scale(size_t count, void **tensors, double factor);
+
+int sbp_set_deterministic(bool on);
+int sbp_set_flush_denormal(bool on, bool *supported);
+
+// The state is a new tensor, owned by the caller.
+int sbp_generator_state(void **state);
+int sbp_set_generator_state(void *state);
+
+// False where the allocator cannot be tuned.
+bool sbp_tune_allocator();
+}
