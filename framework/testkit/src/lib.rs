@@ -1,1 +1,19 @@
-//! (to be written)
+//! For tests: everything the method needs, small enough to check by hand and fast enough to run always.
+//!
+//! - [`BigramRuntime`]: the ports of the tensor world on counted bigrams, so that the whole pipeline runs in
+//!   milliseconds without libtorch;
+//! - [`ByteTokenizer`], [`TinyCorpus`], [`NaiveTopK`]: the smallest honest version of each;
+//! - [`contract`]: a suite for every slot, which authors of plugins run over theirs.
+
+mod bigram;
+pub mod contract;
+mod corpus;
+mod runtime;
+mod search;
+mod tokenizer;
+
+pub use bigram::BigramModel;
+pub use corpus::{TinyConfig, TinyCorpus, synthetic};
+pub use runtime::BigramRuntime;
+pub use search::{NaiveTopK, random_embeddings, search};
+pub use tokenizer::ByteTokenizer;

@@ -1,0 +1,62 @@
+//! Search by looking at everything.
+
+use sbp_core::{Neighbor, RootSeed};
+use sbp_plugin::Result;
+use sbp_plugin::ports::TopK;
+use sbp_plugin::slots::embedder::Embeddings;
+use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
+
+/// Exact search, one inner product at a time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NaiveTopK;
+
+impl TopK for NaiveTopK {
+    fn top_k(&mut self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
+        if dim == 0 || !rows.len().is_multiple_of(dim) {
+            return Err(format!("{} numbers do not divide into rows of {dim}", rows.len()).into());
+        }
+        let embeddings = Embeddings { dim, rows: rows.to_vec() };
+        let len = embeddings.len();
+        let mut found = Vec::with_capacity(queries.len());
+        for &query in queries {
+            if query as usize >= len {
+                return Err(format!("query {query} is not among {len} rows").into());
+            }
+            let mut neighbors: Vec<Neighbor> = (0..len as u32)
+                .filter(|row| *row != query)
+                .map(|row| Neighbor { row, similarity: embeddings.similarity(query as usize, row as usize) })
+                .collect();
+            sort_neighbors(&mut neighbors);
+            neighbors.truncate(k);
+            found.push(neighbors);
+        }
+        Ok(found)
+    }
+}
+
+/// Runs a retriever in a scratch folder of its own, with exact search by [`NaiveTopK`] and a fixed stream.
+///
+/// # Panics
+/// When the retriever fails, which in a test is what should happen.
+pub fn search(
+    retriever: &mut dyn Retriever,
+    embeddings: &Embeddings,
+    queries: &[u32],
+    k: usize,
+) -> Vec<Vec<Neighbor>> {
+    let scratch = tempfile::tempdir().expect("a temporary folder can be made");
+    let mut context = SearchContext {
+        top_k: &mut NaiveTopK,
+        scratch: scratch.path(),
+        rng: RootSeed(0).stream("retrieve", &[]),
+    };
+    retriever.neighbors(embeddings, queries, k, &mut context).expect("the search succeeds")
+}
+
+/// Rows in random directions, the same for the same seed.
+pub fn random_embeddings(len: usize, dim: usize, seed: u64) -> Embeddings {
+    let mut rng = RootSeed(seed).stream("random embeddings", &[]);
+    // A sum of uniforms is close enough to a normal for directions to be spread evenly.
+    let mut normal = || (0..4).map(|_| rng.uniform() - 0.5).sum::<f64>() as f32;
+    Embeddings::normalised(dim, (0..len * dim).map(|_| normal()).collect())
+}
