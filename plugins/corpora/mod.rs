@@ -1,3 +1,4 @@
 //! Corpora: where documents come from.
 
 pub mod concepts;
+pub mod jsonl;

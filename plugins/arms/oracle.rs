@@ -1,0 +1,48 @@
+//! The upper bound: as much unique real data as the budget can read.
+
+use sbp_plugin::prelude::*;
+use sbp_plugin::slots::arm::{Arm, Share, Supply};
+use sbp_plugin::slots::mixer::Source;
+
+/// Trains on the oracle's pool: what the others would have, were real data not scarce.
+///
+/// The pool begins with the real documents of the other arms. Where it is smaller than the budget it is repeated.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OracleConfig {}
+
+impl Plugin<slots::Arm> for OracleConfig {
+    const KIND: &'static str = "oracle";
+    fn example() -> Self {
+        Self {}
+    }
+    fn build(&self, _: &BuildContext) -> Result<Box<dyn Arm>> {
+        Ok(Box::new(Oracle))
+    }
+}
+register!(slots::Arm => OracleConfig);
+
+struct Oracle;
+
+impl Arm for Oracle {
+    fn shares(&self, budget: TokenCount, supply: &Supply) -> Result<Vec<Share>> {
+        if supply.oracle == 0 {
+            return Err(
+                "the oracle's pool is empty; give the corpus more documents or leave this arm out".into()
+            );
+        }
+        Ok(vec![Share { source: Source::Oracle, tokens: budget }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_budget_is_the_oracles() {
+        let supply = Supply { pretrain: 10, oracle: 100, synthetic: 100 };
+        assert_eq!(Oracle.shares(70, &supply).unwrap(), [Share { source: Source::Oracle, tokens: 70 }]);
+        assert!(Oracle.shares(70, &Supply { oracle: 0, ..supply }).is_err());
+    }
+}

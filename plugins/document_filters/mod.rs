@@ -1,0 +1,5 @@
+//! Document filters: which synthetic documents are trained on.
+
+pub mod length;
+pub mod repetition;
+pub mod seed_copy;

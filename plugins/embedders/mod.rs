@@ -1,0 +1,4 @@
+//! Embedders: from a document to a row of numbers.
+
+pub mod lm;
+pub mod tfidf;

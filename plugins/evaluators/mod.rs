@@ -1,0 +1,4 @@
+//! Evaluators: what a trained model is asked.
+
+pub mod bits_per_byte;
+pub mod multiple_choice;

@@ -1,0 +1,3 @@
+//! Mixers: in which order documents of all origins are trained on.
+
+pub mod joint;

@@ -1,0 +1,4 @@
+//! Objectives: what the synthesizer learns from a pair, and what sampling starts from.
+
+pub mod conditional;
+pub mod unconditional;

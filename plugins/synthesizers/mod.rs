@@ -1,0 +1,3 @@
+//! Synthesizers: how documents are sampled from the tuned model.
+
+pub mod nucleus;

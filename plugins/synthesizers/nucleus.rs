@@ -1,0 +1,105 @@
+//! Nucleus sampling (Holtzman et al. 2020, arXiv 1904.09751).
+//!
+//! Cost: a forward pass a token, `batch_size` prompts at once, with their keys and values in memory.
+
+use sbp_plugin::ports::{Completion, Decoding, LanguageModel, Prompt};
+use sbp_plugin::prelude::*;
+use sbp_plugin::slots::synthesizer::{Request, Synthesizer};
+
+/// Samples from the smallest set of tokens that holds most of the probability.
+///
+/// Each document has a random stream of its own, named by the study's seed, the seed document and the draw: it comes
+/// out the same whatever it is sampled next to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NucleusConfig {
+    /// Divides the logits: below 1 is more cautious, above 1 more varied, 0 takes the likeliest token each time.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub temperature: f64,
+    /// Probability that the set of tokens sampled from must reach; 1 leaves no token out.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub top_p: f64,
+    /// Most tokens of a document, its end marker included.
+    #[schemars(range(min = 1))]
+    pub max_new_tokens: usize,
+    /// Documents sampled side by side. Changes speed and memory, not the documents.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+}
+
+impl Default for NucleusConfig {
+    fn default() -> Self {
+        Self { temperature: 1.0, top_p: 0.95, max_new_tokens: 128, batch_size: 64 }
+    }
+}
+
+impl Plugin<slots::Synthesizer> for NucleusConfig {
+    const KIND: &'static str = "nucleus";
+    fn example() -> Self {
+        Self::default()
+    }
+    fn build(&self, _: &BuildContext) -> Result<Box<dyn Synthesizer>> {
+        Ok(Box::new(Nucleus(self.clone())))
+    }
+}
+register!(slots::Synthesizer => NucleusConfig);
+
+struct Nucleus(NucleusConfig);
+
+impl Synthesizer for Nucleus {
+    fn max_new_tokens(&self) -> usize {
+        self.0.max_new_tokens
+    }
+
+    fn sample(
+        &mut self,
+        model: &mut dyn LanguageModel,
+        requests: &[Request],
+        stop: TokenId,
+        root: RootSeed,
+    ) -> Result<Vec<Completion>> {
+        let prompts = requests
+            .iter()
+            .map(|request| Prompt {
+                tokens: request.prompt.clone(),
+                rng: root.stream("synthesize", &[request.seed.0, u64::from(request.draw)]),
+            })
+            .collect();
+        let how = Decoding {
+            temperature: self.0.temperature,
+            top_p: self.0.top_p,
+            max_new_tokens: self.0.max_new_tokens,
+            stop,
+            batch_size: self.0.batch_size,
+        };
+        model.complete(prompts, &how)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sbp_testkit::BigramModel;
+
+    use super::*;
+
+    fn request(seed: u64, draw: u32) -> Request {
+        Request { seed: DocId(seed), draw, prompt: vec![256, 97] }
+    }
+
+    #[test]
+    fn a_document_depends_on_seed_document_and_draw_not_on_its_company() {
+        let mut model = BigramModel::untrained(64);
+        let mut synthesizer = Nucleus(NucleusConfig { max_new_tokens: 20, ..NucleusConfig::default() });
+        let all = [request(1, 0), request(1, 1), request(2, 0)];
+        let together = synthesizer.sample(&mut model, &all, 256, RootSeed(3)).unwrap();
+        for (request, completion) in all.iter().zip(&together) {
+            let alone =
+                synthesizer.sample(&mut model, std::slice::from_ref(request), 256, RootSeed(3)).unwrap();
+            assert_eq!(&alone[0], completion);
+        }
+        assert_ne!(together[0], together[1]);
+        assert_ne!(together[0], together[2]);
+        let other = synthesizer.sample(&mut model, &all, 256, RootSeed(4)).unwrap();
+        assert_ne!(together, other);
+    }
+}

@@ -1,0 +1,4 @@
+//! Trackers: where metrics go as they happen.
+
+pub mod jsonl;
+pub mod stdout;
