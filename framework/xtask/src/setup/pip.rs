@@ -105,14 +105,14 @@ fn remedy(log: &str) -> &'static str {
     if says(&["No space left on device", "Disk quota exceeded"]) {
         "\n  The disk is full: about 1.1 GB is needed while libtorch is made. Free some, or set SBP_CACHE to a \
          folder on a larger disk."
-    } else if says(&["No matching distribution"]) && !says(&["Retrying", "NewConnectionError"]) {
-        "\n  The package index that pip is configured with does not have it (`python3 -m pip config list`). Use one \
-         that does, or set LIBTORCH to a libtorch that you have."
+    } else if says(&["No matching distribution"]) && !says(&["(from versions: none)"]) {
+        "\n  The package index that pip is configured with has other versions only (`python3 -m pip config list`). \
+         Use one that has it, or set LIBTORCH to a libtorch that you have."
     } else if says(&["no such option"]) {
         "\n  This pip is too old: upgrade it (`python3 -m pip install --upgrade pip`)."
     } else {
-        "\n  Check the network and pip's configuration (`python3 -m pip config list`), then run the same command \
-         again; or set LIBTORCH to a libtorch that you have."
+        "\n  Check the network and the package index in pip's configuration (`python3 -m pip config list`), then run \
+         the same command again; or set LIBTORCH to a libtorch that you have."
     }
 }
 
@@ -129,9 +129,12 @@ mod tests {
     #[test]
     fn failures_come_with_their_remedy() {
         assert!(remedy("OSError: [Errno 28] No space left on device").contains("SBP_CACHE"));
-        assert!(remedy("ERROR: No matching distribution found for torch==2.11.0").contains("index"));
-        let refused = "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'\n\
-                       ERROR: No matching distribution found for torch==2.11.0";
+        let other =
+            "ERROR: Could not find a version (from versions: 2.9.0)\nERROR: No matching distribution found";
+        assert!(remedy(other).contains("other versions only"));
+        // What pip says when it can reach no index at all.
+        let refused =
+            "ERROR: Could not find a version (from versions: none)\nERROR: No matching distribution found";
         assert!(remedy(refused).contains("network"));
     }
 
