@@ -4,6 +4,7 @@
 //! [`ports`] what the tensor world offers to plugins without showing a tensor.
 
 pub mod ports;
+pub mod reference;
 pub mod registry;
 pub mod schema;
 pub mod slots;

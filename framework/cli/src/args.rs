@@ -1,0 +1,109 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use sbp_recipe::Overrides;
+
+/// Studies of synthetic bootstrapped pretraining, from a recipe to a table.
+#[derive(Debug, Parser)]
+#[command(name = "sbp", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a recipe to its table; goes on where an earlier run stopped.
+    #[command(
+        after_help = "Examples:\n  sbp run recipes/quickstart.toml\n  sbp run recipes/desk/arxiv.toml --set corpus.path=abstracts.jsonl.zst --set 'recipe.seeds=[1, 2, 3]'"
+    )]
+    Run(RunArgs),
+    /// Show what a recipe would do: arms, budgets, sources. Runs nothing.
+    #[command(
+        after_help = "Examples:\n  sbp plan recipes/quickstart.toml\n  sbp plan recipes/quickstart.toml --origins"
+    )]
+    Plan(PlanArgs),
+    /// Check a recipe and report every problem at once.
+    #[command(
+        after_help = "Examples:\n  sbp validate recipes/quickstart.toml\n  sbp validate recipes/quickstart.toml --json"
+    )]
+    Validate(RecipeArgs),
+    /// List the plugins a recipe can choose, or show one.
+    #[command(after_help = "Examples:\n  sbp plugins ls\n  sbp plugins show exact")]
+    Plugins(PluginsArgs),
+    /// Print the JSON Schema of recipes.
+    #[command(after_help = "Examples:\n  sbp schema\n  sbp schema > recipe.schema.json")]
+    Schema,
+    /// Say what was found of libtorch, CUDA and the machine, and what to mend.
+    #[command(after_help = "Examples:\n  sbp doctor\n  sbp doctor --json")]
+    Doctor(DoctorArgs),
+}
+
+/// A recipe and what is laid over it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RecipeArgs {
+    /// The recipe, a TOML file.
+    pub(crate) recipe: PathBuf,
+    /// Switch on a profile of the recipe; may be given several times.
+    #[arg(long = "profile", value_name = "NAME")]
+    pub(crate) profiles: Vec<String>,
+    /// Set one option, `a.b=value` with a TOML value; may be given several times.
+    #[arg(long = "set", value_name = "A.B=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl RecipeArgs {
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides { profiles: self.profiles.clone(), sets: self.sets.clone() }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Where to run: cpu, cuda, cuda:N or auto; overrides execution.device.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Show every value and where it came from.
+    #[arg(long)]
+    pub(crate) origins: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PluginsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: PluginsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsVerb {
+    /// List plugins by slot.
+    Ls {
+        /// Only this slot.
+        slot: Option<String>,
+    },
+    /// Show a plugin's options, defaults and example.
+    Show {
+        /// The plugin's kind.
+        kind: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

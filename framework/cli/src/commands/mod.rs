@@ -1,0 +1,8 @@
+//! One file a verb.
+
+pub(crate) mod doctor;
+pub(crate) mod plan;
+pub(crate) mod plugins;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod validate;

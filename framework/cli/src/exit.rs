@@ -1,0 +1,62 @@
+//! Exit codes, all in one place.
+
+use std::process::ExitCode;
+
+use sbp_recipe::RecipeErrors;
+
+/// How a command ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// As asked.
+    Fully,
+    /// To the end, but the arms are not comparable.
+    Unmatched,
+}
+
+/// How a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The recipe is invalid.
+    Recipe(Box<RecipeErrors>),
+    /// The run failed, or stopped and can be resumed.
+    Run(sbp_pipeline::Error),
+    /// Anything else, in words for people.
+    Other(String),
+}
+
+impl From<RecipeErrors> for Failure {
+    fn from(errors: RecipeErrors) -> Self {
+        Self::Recipe(Box::new(errors))
+    }
+}
+
+impl From<sbp_pipeline::Error> for Failure {
+    fn from(error: sbp_pipeline::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// 0 done; 1 failed; 2 usage (by clap); 3 not compute-matched; 75 stopped and resumable; 78 invalid recipe.
+pub(crate) fn number(outcome: &Result<Done, Failure>) -> u8 {
+    match outcome {
+        Ok(Done::Fully) => 0,
+        Ok(Done::Unmatched) => 3,
+        Err(Failure::Run(sbp_pipeline::Error::Stopped { .. })) => 75,
+        Err(Failure::Run(_) | Failure::Other(_)) => 1,
+        Err(Failure::Recipe(_)) => 78,
+    }
+}
+
+/// Prints what went wrong and gives the exit code.
+#[expect(clippy::print_stderr, reason = "the command line speaks to the screen")]
+pub(crate) fn code(outcome: Result<Done, Failure>) -> ExitCode {
+    let number = number(&outcome);
+    match outcome {
+        Ok(_) => {}
+        Err(Failure::Recipe(errors)) => eprintln!("{:?}", miette::Report::new(*errors)),
+        Err(Failure::Run(error @ sbp_pipeline::Error::Stopped { .. })) => eprintln!("{error}"),
+        Err(Failure::Run(error)) => eprintln!("error: {error}"),
+        Err(Failure::Other(message)) => eprintln!("error: {message}"),
+    }
+    ExitCode::from(number)
+}

@@ -1,0 +1,90 @@
+//! Generated files: schemas and reference pages. `cargo xtask gen` writes them, this test checks them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use sbp_plugin::reference::{Card, cards};
+use serde_json::Value;
+
+#[test]
+fn generated_files_are_current() {
+    let write = std::env::var_os("SBP_GENERATE").is_some_and(|mode| mode == "write");
+    let mut stale = Vec::new();
+    for (path, text) in files() {
+        let full = super::root().join(&path);
+        if fs::read_to_string(&full).ok().as_deref() == Some(text.as_str()) {
+            continue;
+        }
+        if write {
+            fs::create_dir_all(full.parent().expect("a file has a folder")).expect("the folder can be made");
+            fs::write(&full, text).expect("the file can be written");
+        } else {
+            stale.push(path);
+        }
+    }
+    assert!(stale.is_empty(), "not current: {stale:?}; run `cargo xtask gen` and commit what it writes");
+}
+
+fn files() -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    files.insert("schemas/recipe.schema.json".into(), format!("{:#}\n", sbp_recipe::recipe_schema()));
+    let cards = cards();
+    let mut slots: Vec<&Card> = cards.iter().collect();
+    slots.dedup_by_key(|card| card.slot);
+    let mut index = "# Plugins\n\nGenerated from the plugins themselves; do not edit. One page a slot, in the order of the method.\n\n| slot | what it does | plugins |\n|---|---|---|\n".to_owned();
+    for first in slots {
+        let of_slot: Vec<&Card> = cards.iter().filter(|card| card.slot == first.slot).collect();
+        let kinds: Vec<String> = of_slot.iter().map(|card| format!("`{}`", card.kind)).collect();
+        index.push_str(&format!(
+            "| [{0}]({0}.md) | {1} | {2} |\n",
+            first.slot,
+            first.slot_summary,
+            kinds.join(", ")
+        ));
+        let sections: String = of_slot.iter().map(|card| card.markdown()).collect();
+        let page = format!(
+            "# {}\n\n{} Generated; do not edit.\n\n{}",
+            first.slot,
+            first.slot_summary,
+            sections.trim_end()
+        );
+        files.insert(format!("docs/reference/{}.md", first.slot).into(), page + "\n");
+    }
+    files.insert("docs/reference/README.md".into(), index);
+    files
+}
+
+#[test]
+fn every_property_of_the_recipe_schema_is_described() {
+    let mut bare = Vec::new();
+    visit(sbp_recipe::recipe_schema(), String::new(), &mut bare);
+    assert!(bare.is_empty(), "without a description: {bare:?}");
+}
+
+fn visit(schema: &Value, at: String, bare: &mut Vec<String>) {
+    match schema {
+        Value::Object(object) => {
+            // A condition (`if`) states a property only to test it.
+            for (key, value) in object.iter().filter(|(key, _)| *key != "if") {
+                let here = format!("{at}/{key}");
+                if key == "properties" {
+                    for (name, property) in value.as_object().into_iter().flatten() {
+                        let described =
+                            property.get("description").is_some() || property.get("$ref").is_some();
+                        if !described {
+                            bare.push(format!("{here}/{name}"));
+                        }
+                    }
+                }
+                visit(value, here, bare);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                visit(item, format!("{at}/{index}"), bare);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,13 @@
+//! What holds the house to its plan: structure, generated files, recipes, diagnostics.
+
+use sbp_plugins as _;
+
+mod architecture;
+mod diagnostics;
+mod generated;
+mod recipes;
+
+/// The repository's root.
+fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
