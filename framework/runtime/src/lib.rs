@@ -1,7 +1,23 @@
-//! Tensors, models and devices. The only crate that names tch.
+//! Tensors, models and devices: the one crate that names tch. Its only way in for the rest of the program is
+//! [`TorchRuntime`], which implements the ports of `sbp-plugin`.
 
+mod blocks;
+mod checkpoint;
 pub mod device;
 mod error;
+mod generate;
+mod hub;
+mod language_model;
+mod loss;
+mod model;
 pub mod native;
+mod optim;
+mod progress;
+mod runtime;
+mod sampling;
+mod shape;
+mod topk;
+mod trainer;
 
-pub use error::Error;
+pub use error::{Error, Result};
+pub use runtime::TorchRuntime;

@@ -1,0 +1,148 @@
+//! Files that are whole or absent: tensors by name, JSON, and folders that appear by rename.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use tch::{Kind, Tensor};
+
+use crate::error::{Error, Result, at};
+
+/// A tensor's bytes on their way into a file.
+struct Bytes {
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl View for Bytes {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Writes `f32` tensors by name as a safetensors file, and returns the blake3 hash of its bytes.
+pub(crate) fn write_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
+) -> Result<blake3::Hash> {
+    let mut views = Vec::new();
+    for (name, tensor) in tensors {
+        let plain =
+            tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        let mut bytes = vec![0; plain.numel() * size_of::<f32>()];
+        plain.f_copy_data_u8(&mut bytes, plain.numel())?;
+        views.push((name, Bytes { shape: plain.size().iter().map(|&size| size as usize).collect(), bytes }));
+    }
+    // What Hugging Face's readers ask for.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes =
+        safetensors::serialize(views, Some(metadata)).map_err(|error| Error::Tensor(error.to_string()))?;
+    write_whole(path, &bytes)?;
+    Ok(blake3::hash(&bytes))
+}
+
+/// Reads a safetensors file: floating-point tensors of any width.
+pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    let broken = |reason: String| Error::NotACheckpoint { path: path.to_owned(), reason };
+    let bytes = fs::read(path).map_err(at(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let kind = match view.dtype() {
+            Dtype::F64 => Kind::Double,
+            Dtype::F32 => Kind::Float,
+            Dtype::F16 => Kind::Half,
+            Dtype::BF16 => Kind::BFloat16,
+            other => {
+                return Err(broken(format!("tensor {name} holds {other:?}, not floating-point numbers")));
+            }
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+        tensors.insert(name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, kind)?);
+    }
+    Ok(tensors)
+}
+
+/// Writes a value as indented JSON.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::Invalid(format!("{} cannot be written as JSON: {error}", path.display())))?;
+    text.push(b'\n');
+    write_whole(path, &text)
+}
+
+/// Writes a new file and waits until it is on the disk.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = File::create(path).map_err(at(path))?;
+    file.write_all(bytes).map_err(at(path))?;
+    file.sync_all().map_err(at(path))
+}
+
+/// Starts a folder that nobody reads yet, without what an interrupted attempt left in it.
+pub(crate) fn start_folder(path: &Path) -> Result<()> {
+    remove_folder(path)?;
+    fs::create_dir_all(path).map_err(at(path))
+}
+
+/// Gives a finished folder its name. Its files are on the disk already; afterwards so is the name.
+pub(crate) fn publish_folder(unfinished: &Path, path: &Path) -> Result<()> {
+    sync_folder(unfinished)?;
+    fs::rename(unfinished, path).map_err(at(path))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Removes a folder, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_come_back_bit_by_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let a = Tensor::randn([3, 5], (Kind::Float, tch::Device::Cpu));
+        // A view with strides, as transposed weights are.
+        let b = a.tr();
+        let hash = write_tensors(&path, [("a".to_owned(), &a), ("b".to_owned(), &b)]).unwrap();
+        let back = read_tensors(&path).unwrap();
+        assert!(back["a"].equal(&a) && back["b"].equal(&b));
+        assert_eq!(hash, blake3::hash(&fs::read(&path).unwrap()));
+    }
+
+    #[test]
+    fn a_cut_file_is_an_error_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let a = Tensor::randn([64], (Kind::Float, tch::Device::Cpu));
+        write_tensors(&path, [("a".to_owned(), &a)]).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(read_tensors(&path).unwrap_err().to_string().contains("x.safetensors"));
+    }
+}

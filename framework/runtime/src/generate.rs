@@ -1,0 +1,306 @@
+//! Decoding many prompts side by side, with a cache of keys and values.
+//!
+//! Rows of the cache that are in use stay together at the front: when a row finishes, the last row takes its
+//! place, so no step computes for a finished one; and when enough are free, waiting prompts move in. All rows
+//! run one token a step. The choice of a token is made in Rust from that prompt's own random stream, one number
+//! a token, so it does not depend on what is decoded beside it (up to rounding of the probabilities).
+
+use std::collections::VecDeque;
+
+use sbp_core::{RngStream, TokenId};
+use sbp_plugin::ports::{Completion, Decoding, Prompt};
+use tch::{Kind, Tensor};
+
+use crate::blocks::Layout;
+use crate::error::{Error, Result};
+use crate::language_model::{OpenedModel, group_size, to_vec};
+use crate::model::Tokens;
+use crate::model::cache::Cache;
+use crate::sampling::nucleus;
+
+/// A prompt on its way.
+struct Row {
+    /// Place in the list that was given.
+    index: usize,
+    rng: RngStream,
+    prompt: Vec<TokenId>,
+    emitted: Vec<TokenId>,
+    /// Most tokens it may emit.
+    limit: usize,
+    log_prob: f64,
+    finished: bool,
+}
+
+impl Row {
+    /// Tokens whose keys are in the cache: all but the one chosen last.
+    fn cached(&self) -> usize {
+        self.prompt.len() + self.emitted.len() - 1
+    }
+
+    fn is_done(&self) -> bool {
+        self.finished || self.emitted.len() >= self.limit
+    }
+
+    fn complete(mut self) -> Completion {
+        if self.finished {
+            self.emitted.pop();
+        }
+        Completion { tokens: self.emitted, log_prob: self.log_prob, finished: self.finished }
+    }
+}
+
+/// Continues every prompt. Completions come in the order of the prompts.
+pub(crate) fn complete(
+    model: &mut OpenedModel,
+    prompts: Vec<Prompt>,
+    how: &Decoding,
+) -> Result<Vec<Completion>> {
+    let _guard = tch::no_grad_guard();
+    let mut waiting = check(model, prompts, how)?;
+    let mut completions: Vec<Option<Completion>> = waiting.iter().map(|_| None).collect();
+    let positions = waiting.iter().map(|row| row.prompt.len() + row.limit).max().unwrap_or(0);
+    let capacity = how.batch_size.min(waiting.len());
+    let mut cache = Cache::new(&model.dims, capacity, positions, model.device)?;
+    let mut rows: Vec<Row> = Vec::with_capacity(capacity);
+
+    while !(rows.is_empty() && waiting.is_empty()) {
+        // Not for every single free row: a forward pass over one prompt costs as much as over several.
+        let free = capacity - rows.len();
+        if free * 8 >= capacity && !waiting.is_empty() {
+            let some = waiting.len().min(free);
+            let group = group_size(waiting.iter().take(some).map(|row| row.prompt.len()));
+            let first = rows.len();
+            rows.extend(waiting.drain(..group));
+            let logits_rv = read_prompts(model, &rows[first..], first, &mut cache)?;
+            choose(&logits_rv, &mut rows[first..], how)?;
+        } else {
+            let logits_rv = step(model, &rows, &mut cache)?;
+            choose(&logits_rv, &mut rows, how)?;
+        }
+        // From the back, so that the row which moves in has been looked at already.
+        for place in (0..rows.len()).rev() {
+            if rows[place].is_done() {
+                let last = rows.len() - 1;
+                if place != last {
+                    cache.copy_row(last, place)?;
+                }
+                let row = rows.swap_remove(place);
+                // As one pass over prompt and continuation.
+                model.charge(row.prompt.len() + row.emitted.len());
+                let index = row.index;
+                completions[index] = Some(row.complete());
+            }
+        }
+    }
+    Ok(completions.into_iter().flatten().collect())
+}
+
+/// Checked prompts as rows, longest first, so that prompts of like length are read together.
+fn check(model: &OpenedModel, prompts: Vec<Prompt>, how: &Decoding) -> Result<VecDeque<Row>> {
+    let refuse = |what: &str| Err(Error::Invalid(format!("decoding: {what}")));
+    if how.batch_size == 0 {
+        return refuse("batch_size must be at least 1");
+    }
+    if how.max_new_tokens == 0 {
+        return refuse("max_new_tokens must be at least 1");
+    }
+    if !(how.temperature.is_finite() && how.temperature >= 0.0) {
+        return refuse("temperature must be a number from 0");
+    }
+    if !(how.top_p > 0.0 && how.top_p <= 1.0) {
+        return refuse("top_p must be above 0 and at most 1");
+    }
+    let context = model.config.context_length;
+    let mut rows = Vec::with_capacity(prompts.len());
+    for (index, Prompt { tokens, rng }) in prompts.into_iter().enumerate() {
+        model.check(index, &tokens)?;
+        if tokens.len() >= context {
+            let reason = format!(
+                "is a prompt of {} tokens and leaves no room in a context of {context}",
+                tokens.len()
+            );
+            return Err(Error::Sequence { index, reason });
+        }
+        let limit = how.max_new_tokens.min(context - tokens.len());
+        rows.push(Row {
+            index,
+            rng,
+            prompt: tokens,
+            emitted: Vec::new(),
+            limit,
+            log_prob: 0.0,
+            finished: false,
+        });
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.prompt.len()));
+    Ok(rows.into())
+}
+
+/// Reads prompts into the cache, from its row `first` on; logits of what follows each.
+fn read_prompts(model: &OpenedModel, rows: &[Row], first: usize, cache: &mut Cache) -> Result<Tensor> {
+    let prompts: Vec<&[TokenId]> = rows.iter().map(|row| row.prompt.as_slice()).collect();
+    let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
+    let layout = Layout::new(&lengths);
+    let mut slots = Vec::with_capacity(layout.num_tokens);
+    for (sequence, _, length) in layout.rows() {
+        // Padding goes behind the prompt, where it is masked until its place is taken.
+        slots.extend((0..length).map(|position| cache.slot(first + sequence, position)));
+    }
+    let last_rows: Vec<i64> =
+        layout.starts.iter().zip(&lengths).map(|(start, length)| (start + length - 1) as i64).collect();
+    let ids = layout.spread(&prompts, 0_i64, i64::from);
+    let positions = layout.positions();
+    let tokens = Tokens::new(layout, &ids, &positions, &slots, &model.rotary, model.device)?;
+    let hidden_nd = model.transformer.hidden(&tokens, Some(cache))?;
+    let last_r = Tensor::f_from_slice(&last_rows)?.f_to_device(model.device)?;
+    Ok(hidden_nd.f_index_select(0, &last_r)?.f_linear(model.parameters.head(), None::<Tensor>)?)
+}
+
+/// Runs the token chosen last in every row; logits of what follows.
+fn step(model: &OpenedModel, rows: &[Row], cache: &mut Cache) -> Result<Tensor> {
+    let seen = rows.iter().map(Row::cached).max().unwrap_or(0) + 1;
+    let mut mask = vec![f32::NEG_INFINITY; rows.len() * seen];
+    let (mut ids, mut positions, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, row) in rows.iter().enumerate() {
+        let position = row.cached();
+        mask[place * seen..][..=position].fill(0.0);
+        ids.push(row.emitted.last().map_or(0, |&token| i64::from(token)));
+        positions.push(position as i64);
+        slots.push(cache.slot(place, position));
+    }
+    let mask = Tensor::f_from_slice(&mask)?.f_view([rows.len() as i64, 1, 1, seen as i64])?;
+    let tokens = Tokens::new(Layout::new(&[]), &ids, &positions, &slots, &model.rotary, model.device)?;
+    let hidden_rd = model.transformer.step(&tokens, cache, &mask.f_to_device(model.device)?)?;
+    Ok(hidden_rd.f_linear(model.parameters.head(), None::<Tensor>)?)
+}
+
+/// Chooses the next token of every row.
+fn choose(logits_rv: &Tensor, rows: &mut [Row], how: &Decoding) -> Result<()> {
+    let logits_rv = logits_rv.f_to_kind(Kind::Float)?;
+    let chosen: Vec<i64> = if how.temperature == 0.0 {
+        // The first of equals, as libtorch documents.
+        Vec::try_from(logits_rv.f_argmax(1, false)?.f_to_device(tch::Device::Cpu)?)?
+    } else {
+        let scaled_rv = logits_rv.f_mul_scalar(1.0 / how.temperature)?;
+        let probabilities = to_vec(&scaled_rv.f_softmax(1, Kind::Float)?)?;
+        let vocabulary = probabilities.len() / rows.len();
+        let of_row = probabilities.chunks_exact(vocabulary).zip(rows.iter_mut());
+        of_row.map(|(row, Row { rng, .. })| nucleus(row, how.top_p, rng.uniform()) as i64).collect()
+    };
+    let chosen_r1 = Tensor::f_from_slice(&chosen)?.f_unsqueeze(1)?.f_to_device(logits_rv.device())?;
+    let log_probs = to_vec(&logits_rv.f_log_softmax(1, Kind::Float)?.f_gather(1, &chosen_r1, false)?)?;
+    for ((row, token), log_prob) in rows.iter_mut().zip(chosen).zip(log_probs) {
+        let token = token as TokenId;
+        row.emitted.push(token);
+        row.log_prob += f64::from(log_prob);
+        row.finished = token == how.stop;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sbp_core::RootSeed;
+    use sbp_plugin::ports::LanguageModel;
+
+    use super::*;
+    use crate::language_model::tests::model;
+
+    const GREEDY: Decoding =
+        Decoding { temperature: 0.0, top_p: 1.0, max_new_tokens: 12, stop: 49, batch_size: 3 };
+
+    fn prompts() -> Vec<Prompt> {
+        let mut stream = RootSeed(8).stream("prompts", &[]);
+        let lengths = [5, 20, 1, 9, 5, 30, 2];
+        let tokens = lengths.map(|length| (0..length).map(|_| stream.below(49) as TokenId).collect());
+        let rng = |index| RootSeed(9).stream("prompt", &[index as u64]);
+        tokens.into_iter().enumerate().map(|(index, tokens)| Prompt { tokens, rng: rng(index) }).collect()
+    }
+
+    /// The whole sequence of a completion, the stop token included.
+    fn whole(prompt: &Prompt, completion: &Completion) -> Vec<TokenId> {
+        let mut tokens = prompt.tokens.clone();
+        tokens.extend(&completion.tokens);
+        if completion.finished {
+            tokens.push(GREEDY.stop);
+        }
+        tokens
+    }
+
+    #[test]
+    fn cached_decoding_says_what_a_full_pass_says() {
+        for tied in [true, false] {
+            let mut model = model(tied);
+            let how = Decoding { temperature: 1.3, top_p: 0.9, ..GREEDY };
+            let completions = model.complete(prompts(), &how).unwrap();
+            for (prompt, completion) in prompts().iter().zip(&completions) {
+                let whole = whole(prompt, completion);
+                assert!(whole.len() <= 32 && completion.tokens.len() <= 12);
+                let full = model.log_probs(std::slice::from_ref(&whole)).unwrap();
+                let expected: f64 = full[0][prompt.tokens.len() - 1..].iter().copied().map(f64::from).sum();
+                assert!((completion.log_prob - expected).abs() < 1e-4, "{} {expected}", completion.log_prob);
+            }
+        }
+    }
+
+    #[test]
+    fn greedy_takes_the_most_probable_token() {
+        let mut model = model(true);
+        let completions = model.complete(prompts(), &GREEDY).unwrap();
+        for (prompt, completion) in prompts().iter().zip(&completions) {
+            let whole = whole(prompt, completion);
+            for place in prompt.tokens.len()..whole.len() {
+                let every: Vec<Vec<TokenId>> =
+                    (0..50).map(|token| [&whole[..place], &[token]].concat()).collect();
+                let last = |index: usize, found: &[Vec<f32>]| found[index][place - 1];
+                let found = model.log_probs(&every).unwrap();
+                let best = (0..50).map(|token| last(token, &found)).fold(f32::NEG_INFINITY, f32::max);
+                assert!(best - last(whole[place] as usize, &found) < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_completion_does_not_depend_on_its_neighbours() {
+        let mut model = model(true);
+        let how = Decoding { temperature: 1.0, top_p: 0.95, ..GREEDY };
+        let alone = Decoding { batch_size: 1, ..how };
+        assert_eq!(
+            model.complete(prompts(), &how).unwrap().into_iter().map(|it| it.tokens).collect::<Vec<_>>(),
+            model.complete(prompts(), &alone).unwrap().into_iter().map(|it| it.tokens).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn the_stop_token_ends_and_is_left_out() {
+        let mut model = model(true);
+        let first = model.complete(prompts(), &GREEDY).unwrap();
+        let stop = first[0].tokens[0];
+        let second = model.complete(prompts(), &Decoding { stop, ..GREEDY }).unwrap();
+        assert!(second[0].tokens.is_empty());
+        assert!(second[0].finished && second[0].log_prob < 0.0);
+        // Context 32: a prompt of 30 leaves room for 2.
+        assert_eq!((first[5].tokens.len(), first[5].finished), (2, false));
+    }
+
+    #[test]
+    fn prompts_without_room_are_an_error() {
+        let mut model = model(true);
+        let prompt = |length| Prompt { tokens: vec![1; length], rng: RootSeed(1).stream("prompt", &[]) };
+        let message = model.complete(vec![prompt(3), prompt(32)], &GREEDY).unwrap_err().to_string();
+        assert_eq!(message, "sequence 1 is a prompt of 32 tokens and leaves no room in a context of 32");
+        assert_eq!(model.complete(vec![], &GREEDY).unwrap(), []);
+    }
+
+    #[test]
+    fn cost_counts_prompts_and_what_was_emitted() {
+        let mut model = model(true);
+        let completions = model.complete(prompts(), &GREEDY).unwrap();
+        let tokens: usize = prompts()
+            .iter()
+            .zip(&completions)
+            .map(|(prompt, completion)| whole(prompt, completion).len())
+            .sum();
+        assert_eq!(model.take_cost().tokens, tokens as u64);
+    }
+}

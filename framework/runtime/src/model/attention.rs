@@ -1,0 +1,125 @@
+//! Grouped-query attention with query and key norms, as in Qwen3.
+//!
+//! Projections, norms and rotations run on the flat tokens; only scores and values run block by block, on views
+//! `[s, l, heads, k]`, with `is_causal` and never a mask, so the CPU's flash kernel skips what causality hides.
+
+use tch::Tensor;
+
+use super::cache::LayerCache;
+use super::norm::rms_normalised;
+use super::parameters::{Parameters, in_layer};
+use super::rope::{interleaved, rotated};
+use super::{Dims, Tokens};
+use crate::error::Result;
+
+/// One attention layer, ready to compute: query, key and value weights in one, the gain of the norm before them
+/// multiplied in, query and key rows in interleaved order.
+pub(crate) struct Attention {
+    dims: Dims,
+    /// `o` counts the h + 2 g heads of k.
+    qkv_od: Tensor,
+    /// Gains of the query and key norms, one row a head.
+    gain_hk: Tensor,
+    out_dh: Tensor,
+}
+
+impl Attention {
+    /// Makes the weights of a layer ready.
+    pub(crate) fn new(parameters: &Parameters, layer: i64, dims: &Dims) -> Result<Self> {
+        let Dims { h, g, k, .. } = *dims;
+        let weight = |name: &str| parameters.get(&in_layer(layer, name));
+        let q_od = interleaved(weight("self_attn.q_proj"), h, k)?;
+        let k_od = interleaved(weight("self_attn.k_proj"), g, k)?;
+        let qkv_od = Tensor::f_cat(&[&q_od, &k_od, weight("self_attn.v_proj")], 0)?;
+        let q_gain = interleaved(weight("self_attn.q_norm"), 1, k)?.f_expand([h, k], false)?;
+        let k_gain = interleaved(weight("self_attn.k_norm"), 1, k)?.f_expand([g, k], false)?;
+        Ok(Self {
+            dims: *dims,
+            qkv_od: qkv_od.f_mul(weight("input_layernorm"))?,
+            gain_hk: Tensor::f_cat(&[q_gain, k_gain], 0)?,
+            out_dh: weight("self_attn.o_proj").shallow_clone(),
+        })
+    }
+
+    /// Queries and keys, normalised and turned, as one `[n, h + g, k]`, and values `[n, g, k]`.
+    fn project(&self, x_nd: &Tensor, tokens: &Tokens) -> Result<(Tensor, Tensor)> {
+        let Dims { h, g, k, eps, .. } = self.dims;
+        let n = x_nd.size()[0];
+        let qkv_no = x_nd.f_linear(&self.qkv_od, None::<Tensor>)?;
+        let [qk_no, v_no] = two(qkv_no.f_split_with_sizes([(h + g) * k, g * k], 1)?);
+        let qk_nhk = rms_normalised(&qk_no.f_view([n, h + g, k])?, k, eps)?.f_mul(&self.gain_hk)?;
+        Ok((rotated(&qk_nhk, &tokens.cis_n1f)?, v_no.f_view([n, g, k])?))
+    }
+
+    /// The layer's output for normalised inputs; keys and values go to `cache` where there is one.
+    pub(crate) fn forward(
+        &self,
+        x_nd: &Tensor,
+        tokens: &Tokens,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor> {
+        let Dims { h, g, k, .. } = self.dims;
+        let (qk_nhk, v_ngk) = self.project(x_nd, tokens)?;
+        let [q_nhk, k_ngk] = two(qk_nhk.f_split_with_sizes([h, g], 1)?);
+        if let Some(cache) = cache {
+            cache.write(&tokens.slots_n, &k_ngk, &v_ngk)?;
+        }
+        let sizes = tokens.layout.block_tokens();
+        let by_block = |x: &Tensor| x.f_split_with_sizes(&sizes, 0);
+        let (queries, keys, values) = (by_block(&q_nhk)?, by_block(&k_ngk)?, by_block(&v_ngk)?);
+        let mut outputs = Vec::with_capacity(sizes.len());
+        for (index, block) in tokens.layout.blocks.iter().enumerate() {
+            let (s, l) = (block.rows as i64, block.length as i64);
+            let heads_first = |x: &Tensor, heads| x.f_view([s, l, heads, k])?.f_transpose(1, 2);
+            let y_shlk = Tensor::f_scaled_dot_product_attention(
+                &heads_first(&queries[index], h)?,
+                &heads_first(&keys[index], g)?,
+                &heads_first(&values[index], g)?,
+                None::<Tensor>,
+                0.0,
+                true,
+                None,
+                h != g,
+            )?;
+            outputs.push(y_shlk.f_transpose(1, 2)?.f_reshape([s * l, h * k])?);
+        }
+        let y_nh = if outputs.len() == 1 { outputs.remove(0) } else { Tensor::f_cat(&outputs, 0)? };
+        Ok(y_nh.f_linear(&self.out_dh, None::<Tensor>)?)
+    }
+
+    /// One new token for each of the first rows of the cache, attending over all the row holds.
+    ///
+    /// The h / g queries that share a key head stand as rows of one small product, so keys are read once.
+    pub(crate) fn step(
+        &self,
+        x_nd: &Tensor,
+        tokens: &Tokens,
+        cache: &mut LayerCache,
+        mask: &Tensor,
+    ) -> Result<Tensor> {
+        let Dims { h, g, k, .. } = self.dims;
+        let n = x_nd.size()[0];
+        let (qk_nhk, v_ngk) = self.project(x_nd, tokens)?;
+        let [q_nhk, k_ngk] = two(qk_nhk.f_split_with_sizes([h, g], 1)?);
+        cache.write(&tokens.slots_n, &k_ngk, &v_ngk)?;
+        let (keys_ngtk, values_ngtk) = cache.read(n, mask.size()[3])?;
+        let y_ngqk = Tensor::f_scaled_dot_product_attention(
+            &q_nhk.f_reshape([n, g, h / g, k])?,
+            &keys_ngtk,
+            &values_ngtk,
+            Some(mask),
+            0.0,
+            false,
+            None,
+            false,
+        )?;
+        Ok(y_ngqk.f_reshape([n, h * k])?.f_linear(&self.out_dh, None::<Tensor>)?)
+    }
+}
+
+/// The two parts of a split into two sizes.
+fn two(mut parts: Vec<Tensor>) -> [Tensor; 2] {
+    let second = parts.pop().expect("a split into two sizes has two parts");
+    let first = parts.pop().expect("a split into two sizes has two parts");
+    [first, second]
+}

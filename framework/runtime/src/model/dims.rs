@@ -1,0 +1,55 @@
+//! Sizes of a model, converted once from the recipe's `usize` to the `i64` that tensors count in.
+
+use sbp_core::ModelConfig;
+
+use crate::error::Result;
+
+/// The letters of the shape suffixes in this folder.
+///
+/// `n` flat tokens, `d` model width, `h` query heads, `g` key/value heads, `k` head width, `f` half a head,
+/// `m` feed-forward width, `v` vocabulary, `s` rows of a block, `l` its length, `t` positions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Dims {
+    /// Width of the residual stream.
+    pub(crate) d: i64,
+    /// Transformer layers.
+    pub(crate) layers: i64,
+    /// Query heads.
+    pub(crate) h: i64,
+    /// Key/value heads.
+    pub(crate) g: i64,
+    /// Head width.
+    pub(crate) k: i64,
+    /// Feed-forward width.
+    pub(crate) m: i64,
+    /// Vocabulary.
+    pub(crate) v: i64,
+    /// Longest sequence.
+    pub(crate) t: i64,
+    /// Added to the mean square in RMSNorm.
+    pub(crate) eps: f64,
+    /// Base of the rotary frequencies.
+    pub(crate) theta: f64,
+    /// Whether the head is the embedding.
+    pub(crate) tied: bool,
+}
+
+impl Dims {
+    /// The sizes of a checked model.
+    pub(crate) fn new(model: &ModelConfig, vocab_size: usize) -> Result<Self> {
+        model.check()?;
+        Ok(Self {
+            d: model.hidden_size as i64,
+            layers: model.num_layers as i64,
+            h: model.num_heads as i64,
+            g: model.num_kv_heads as i64,
+            k: model.head_dim as i64,
+            m: model.intermediate_size as i64,
+            v: vocab_size as i64,
+            t: model.context_length as i64,
+            eps: model.rms_norm_eps,
+            theta: model.rope_theta,
+            tied: model.tie_embeddings,
+        })
+    }
+}

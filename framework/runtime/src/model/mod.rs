@@ -1,0 +1,17 @@
+//! The language model: a decoder in the Qwen3 layout, on flat tokens.
+//!
+//! [`parameters`] holds the trainable tensors by their Hugging Face names; [`transformer`] turns them into the
+//! form that is quick to compute with and runs them.
+
+pub(crate) mod attention;
+pub(crate) mod cache;
+pub(crate) mod dims;
+pub(crate) mod mlp;
+pub(crate) mod norm;
+pub(crate) mod parameters;
+pub(crate) mod rope;
+pub(crate) mod transformer;
+
+pub(crate) use dims::Dims;
+pub(crate) use parameters::Parameters;
+pub(crate) use transformer::{Tokens, Transformer};
