@@ -47,6 +47,7 @@ pub(super) fn download(requirement: &str, tags: &[&str], into: &Path) -> Result<
     let io = |e: std::io::Error| format!("{}: {}", into.display(), super::cache::explain(&e));
     fs::create_dir_all(into).map_err(io)?;
     let log = into.join("pip.log");
+    let output = File::options().create(true).append(true).open(&log).map_err(io)?;
     let mut command = Command::new(PYTHON);
     command
         .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off"])
@@ -58,8 +59,8 @@ pub(super) fn download(requirement: &str, tags: &[&str], into: &Path) -> Result<
         // pip collects there first, and the system's own is often a small one in memory.
         .env("TMPDIR", into)
         .stdin(Stdio::null())
-        .stdout(File::create(&log).map_err(io)?)
-        .stderr(File::options().append(true).open(&log).map_err(io)?);
+        .stdout(output.try_clone().map_err(io)?)
+        .stderr(output);
     if !run_with_heartbeat(&mut command, into, requirement)? {
         let text = fs::read_to_string(&log).unwrap_or_default();
         return Err(format!("pip could not get {requirement}.{}\n{}", remedy(&text), last_lines(&text, 12)));
