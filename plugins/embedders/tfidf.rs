@@ -21,14 +21,15 @@ pub struct TfidfConfig {
     /// Columns of an embedding. More tell n-grams apart better, and cost memory and search time in proportion.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub dim: usize,
-    /// The longest run of words that counts as a feature; 1 takes single words only.
+    /// The longest run of words that counts as a feature. 1 takes single words only, which suits short documents: runs
+    /// of words seldom come again, so that they drown the words that do.
     #[schemars(range(min = 1, max = 8))]
     pub ngram_words: usize,
 }
 
 impl Default for TfidfConfig {
     fn default() -> Self {
-        Self { dim: 1024, ngram_words: 2 }
+        Self { dim: 1024, ngram_words: 1 }
     }
 }
 

@@ -7,7 +7,9 @@ use sbp_plugin::slots::pair_filter::{PairFilter, Verdict};
 
 /// Keeps pairs whose similarity is within a band.
 ///
-/// Below the band, documents have nothing to tell about each other; above it, the second repeats the first.
+/// Below the band, documents have nothing to tell about each other; above it, the second repeats the first. Where the
+/// band lies depends on the embedder and on the documents: look at the similarities of random pairs first. (With
+/// `tfidf`, random pairs of abstracts stay below 0.14, and the nearest are at about 0.23.)
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimilarityBandConfig {
@@ -21,7 +23,7 @@ pub struct SimilarityBandConfig {
 
 impl Default for SimilarityBandConfig {
     fn default() -> Self {
-        Self { similarity_min: 0.3, similarity_max: 0.95 }
+        Self { similarity_min: 0.2, similarity_max: 0.95 }
     }
 }
 
