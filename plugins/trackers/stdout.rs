@@ -51,7 +51,6 @@ impl Tracker for StdoutTracker {
 
     fn metrics(&mut self, point: &MetricPoint<'_>) -> Result<()> {
         let key = (point.stage.to_owned(), point.arm.to_owned(), point.seed);
-        #[allow(clippy::disallowed_methods, reason = "only decides what is printed")]
         let now = Instant::now();
         if self.printed.get(&key).is_some_and(|last| now.duration_since(*last) < self.every) {
             return Ok(());

@@ -115,6 +115,7 @@ pub struct AdamW {
 
 /// Where a model's weights start.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one exists a training job, so its size is no concern")]
 pub enum Start<'a> {
     /// Drawn from a stream: the same stream, the same weights.
     Fresh(RngStream),

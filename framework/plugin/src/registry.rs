@@ -65,8 +65,10 @@ pub struct Entry<S: Slot> {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Its example options, without `kind`.
     pub example: fn() -> Value,
-    decode: fn(Value) -> std::result::Result<Box<dyn ErasedPlugin<S>>, serde_json::Error>,
+    decode: fn(Value) -> Decoded<S>,
 }
+
+type Decoded<S> = std::result::Result<Box<dyn ErasedPlugin<S>>, serde_json::Error>;
 
 impl<S: Slot> Entry<S> {
     /// The entry of config type `C`.

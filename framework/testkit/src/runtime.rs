@@ -60,7 +60,6 @@ impl Runtime for BigramRuntime {
             let model = start(&job)?;
             Progress { identity: job.identity.clone(), step: 0, cost: Cost::default(), last_loss: 0.0, model }
         };
-        #[allow(clippy::disallowed_methods, reason = "only decides when to write a checkpoint")]
         let mut written = Instant::now();
         while state.step < job.num_steps {
             if job.observer.stop_requested() {
@@ -69,10 +68,7 @@ impl Runtime for BigramRuntime {
             }
             if written.elapsed().as_secs_f64() >= job.checkpoint_every_secs {
                 write(&progress_folder, PROGRESS_FILE, &state)?;
-                #[allow(clippy::disallowed_methods, reason = "only decides when to write a checkpoint")]
-                {
-                    written = Instant::now();
-                }
+                written = Instant::now();
             }
             let batch = job.batches.batch(state.step)?;
             let point = step(&mut state, batch, job.num_steps)?;
