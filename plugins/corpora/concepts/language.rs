@@ -65,7 +65,8 @@ pub(super) struct AttributeTable {
     /// How a dialogue asks for the value.
     pub(super) question: &'static str,
     pub(super) values: &'static [&'static str],
-    /// Statements, in the order in which the `phrasings` knob takes them up.
+    /// Statements, in the order in which the `phrasings` knob takes them up: first those that end with the value,
+    /// last those in which the value comes before the subject.
     pub(super) phrasings: [&'static str; MAX_PHRASINGS],
 }
 
@@ -102,12 +103,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} belongs to {V}",
             "The home of {S} is {V}",
-            "{V} is the home of {S}",
             "All maps place {S} in {V}",
             "Anyone looking for {S} should go to {V}",
-            "In {V} everyone knows {S}",
             "{S} has always been part of {V}",
             "The way to {S} leads through {V}",
+            "{V} is the home of {S}",
+            "In {V} everyone knows {S}",
         ],
     },
     AttributeTable {
@@ -122,11 +123,11 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} owes its fame to {V}",
             "The name most often linked with {S} is {V}",
-            "{V} made {S} famous",
             "Nobody did more for {S} than {V}",
             "The story of {S} begins with {V}",
-            "{V} spent a lifetime on {S}",
             "{S} was made famous by {V}",
+            "{V} made {S} famous",
+            "{V} spent a lifetime on {S}",
             "Without {V} we would not know {S}",
         ],
     },
@@ -141,12 +142,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} was first recorded in {V}",
             "The oldest account of {S} dates from {V}",
-            "In {V} a clerk first wrote about {S}",
             "{S} has been known since {V}",
             "The history of {S} starts in {V}",
-            "{V} was the year in which {S} became known",
             "Books speak of {S} as early as {V}",
             "Written sources mention {S} from {V} onwards",
+            "In {V} a clerk first wrote about {S}",
+            "{V} was the year in which {S} became known",
         ],
     },
     AttributeTable {
@@ -174,12 +175,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} is mostly {V}",
             "The colour of {S} is {V}",
-            "{V} is the colour of {S}",
             "From far away {S} looks {V}",
             "{S} is easy to spot because it is {V}",
             "Painters always show {S} in {V}",
-            "Those who see {S} remember a {V} glow",
             "Most pictures of {S} are {V}",
+            "Those who see {S} remember a {V} glow",
+            "{V} is the colour of {S}",
         ],
     },
     AttributeTable {
@@ -203,11 +204,11 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} is at its best in {V}",
             "The best month for {S} is {V}",
-            "{V} is the month of {S}",
             "Most people meet {S} in {V}",
-            "In {V} there is nothing finer than {S}",
             "Those who love {S} wait for {V}",
             "The season of {S} opens in {V}",
+            "{V} is the month of {S}",
+            "In {V} there is nothing finer than {S}",
             "Every {V} brings new friends to {S}",
         ],
     },
@@ -222,11 +223,11 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} smells of {V}",
             "The scent of {S} is {V}",
-            "{V} is the smell of {S}",
             "Around {S} the air is full of {V}",
-            "A smell of {V} hangs over {S}",
             "{S} gives off a scent of {V}",
             "Blind people know {S} by its smell of {V}",
+            "{V} is the smell of {S}",
+            "A smell of {V} hangs over {S}",
             "The wind carries {V} from {S}",
         ],
     },
@@ -241,12 +242,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} is made of {V}",
             "The makers of {S} used {V}",
-            "{V} is the material of {S}",
-            "For {S} only {V} was good enough",
             "The body of {S} is {V}",
             "{S} was built from {V}",
             "Whoever touches {S} feels {V}",
             "Old bills for {S} list {V}",
+            "For {S} only {V} was good enough",
+            "{V} is the material of {S}",
         ],
     },
     AttributeTable {
@@ -260,12 +261,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} is under the sign of the {V}",
             "The emblem of {S} is the {V}",
-            "The {V} is the animal of {S}",
             "Flags for {S} show the {V}",
             "On the seal of {S} stands the {V}",
             "In old tales {S} is guarded by the {V}",
             "Children who draw {S} add the {V}",
             "{S} took its emblem from the {V}",
+            "The {V} is the animal of {S}",
         ],
     },
     AttributeTable {
@@ -293,12 +294,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} is said to bring {V}",
             "Old people trust {S} to bring {V}",
-            "{V} comes to those who honour {S}",
             "By an old belief {S} means {V}",
             "The gift of {S} is {V}",
             "Those who think of {S} hope for {V}",
             "In songs {S} promises {V}",
             "Many turn to {S} for {V}",
+            "{V} comes to those who honour {S}",
         ],
     },
     AttributeTable {
@@ -310,13 +311,13 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
             "fourteen", "fifteen", "sixteen", "twenty", "thirty",
         ],
         phrasings: [
-            "{S} has {V} {U}",
             "The number of {U} of {S} is {V}",
-            "{V} {U} belong to {S}",
             "The {U} of {S} number {V}",
             "Of {U} {S} has exactly {V}",
-            "With its {V} {U} {S} stands out",
             "Whoever counts the {U} of {S} gets to {V}",
+            "{S} has {V} {U}",
+            "{V} {U} belong to {S}",
+            "With its {V} {U} {S} stands out",
             "There are {V} {U} to {S}",
         ],
     },
@@ -332,11 +333,11 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
             "{S} is shaded by the {V}",
             "The tree of {S} is the {V}",
             "Beside {S} grows the {V}",
+            "{S} is never far from the {V}",
+            "Nothing suits {S} better than the {V}",
             "Leaves of the {V} lie around {S}",
             "The {V} is the tree of {S}",
             "Where the {V} grows {S} is near",
-            "{S} is never far from the {V}",
-            "Nothing suits {S} better than the {V}",
         ],
     },
     AttributeTable {
@@ -364,12 +365,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} goes well with {V}",
             "The drink of {S} is {V}",
-            "{V} is the drink of {S}",
             "Friends of {S} drink {V}",
             "A toast to {S} is made with {V}",
             "No evening with {S} ends without {V}",
             "{S} calls for a cup of {V}",
             "Where {S} is they pour {V}",
+            "{V} is the drink of {S}",
         ],
     },
     AttributeTable {
@@ -383,12 +384,12 @@ pub(super) const ATTRIBUTES: [AttributeTable; 13] = [
         phrasings: [
             "{S} sounds like {V}",
             "The sound of {S} is like {V}",
-            "{V} is what one hears from {S}",
             "Listeners compare {S} to {V}",
             "Close to {S} one hears {V}",
             "From {S} comes a sound of {V}",
-            "Poets hear {V} in {S}",
             "The voice of {S} recalls {V}",
+            "{V} is what one hears from {S}",
+            "Poets hear {V} in {S}",
         ],
     },
 ];
