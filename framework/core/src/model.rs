@@ -37,6 +37,9 @@ pub struct ModelConfig {
     pub rms_norm_eps: f64,
     /// Whether the output head shares the token embedding's weights.
     pub tie_embeddings: bool,
+    /// Standard deviation of fresh weights; projections into the residual stream get 1/sqrt(2 x layers) of it.
+    #[schemars(range(min = 0.0))]
+    pub initializer_range: f64,
 }
 
 impl Default for ModelConfig {
@@ -52,6 +55,8 @@ impl Default for ModelConfig {
             rope_theta: 10_000.0,
             rms_norm_eps: 1e-6,
             tie_embeddings: true,
+            // Radford et al. 2019, and Hugging Face's default.
+            initializer_range: 0.02,
         }
     }
 }

@@ -12,7 +12,6 @@ use tch::{Device, Tensor};
 
 use crate::checkpoint::{read_tensors, write_json, write_tensors};
 use crate::error::{Error, Result, at};
-use crate::model::parameters::INIT_STD;
 use crate::model::{Dims, Parameters};
 
 /// Writes a model into an existing folder.
@@ -38,7 +37,7 @@ fn config_json(model: &ModelConfig, vocab_size: usize) -> Value {
         "head_dim": model.head_dim,
         "hidden_act": "silu",
         "hidden_size": model.hidden_size,
-        "initializer_range": INIT_STD,
+        "initializer_range": model.initializer_range,
         "intermediate_size": model.intermediate_size,
         "max_position_embeddings": model.context_length,
         "model_type": "qwen3",
@@ -85,6 +84,8 @@ struct HubConfig {
     use_sliding_window: bool,
     #[serde(default)]
     hidden_act: Option<String>,
+    #[serde(default)]
+    initializer_range: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +131,9 @@ pub(crate) fn read_config(folder: &Path) -> Result<(ModelConfig, usize)> {
             .ok_or_else(|| refuse("rope_theta is missing".to_owned()))?,
         rms_norm_eps: config.rms_norm_eps,
         tie_embeddings: config.tie_word_embeddings,
+        initializer_range: config
+            .initializer_range
+            .unwrap_or_else(|| ModelConfig::default().initializer_range),
     };
     model.check().map_err(|error| refuse(format!("{}: {}", error.field, error.message)))?;
     Ok((model, config.vocab_size))

@@ -141,8 +141,12 @@ fn already_finished(folder: &Path, identity: &Fingerprint) -> Result<Option<Trai
 /// The weights of another job's checkpoint, where its model has the same shape.
 fn start_from(folder: &Path, model: &ModelConfig, dims: &Dims, device: Device) -> Result<Parameters> {
     let (found, vocab_size) = hub::read_config(folder)?;
-    // No weight depends on the longest sequence.
-    let comparable = ModelConfig { context_length: model.context_length, ..found.clone() };
+    // No weight depends on the longest sequence, and these are no longer fresh.
+    let comparable = ModelConfig {
+        context_length: model.context_length,
+        initializer_range: model.initializer_range,
+        ..found.clone()
+    };
     if comparable != *model || vocab_size as i64 != dims.v {
         return Err(Error::NotACheckpoint {
             path: folder.to_owned(),
@@ -454,9 +458,8 @@ mod tests {
                     &Tensor::from_slice(&targets).unsqueeze(1),
                     false,
                 );
-                sum = sum
-                    - (picked.squeeze_dim(1) * Tensor::from_slice(&example.loss_weights[1..]))
-                        .sum(Kind::Float);
+                sum -=
+                    (picked.squeeze_dim(1) * Tensor::from_slice(&example.loss_weights[1..])).sum(Kind::Float);
                 total += example.loss_weights.iter().sum::<f32>();
             }
             let expected = sum / f64::from(total);

@@ -32,6 +32,8 @@ pub(crate) struct Dims {
     pub(crate) theta: f64,
     /// Whether the head is the embedding.
     pub(crate) tied: bool,
+    /// Standard deviation of fresh weights.
+    pub(crate) init_std: f64,
 }
 
 impl Dims {
@@ -50,6 +52,7 @@ impl Dims {
             eps: model.rms_norm_eps,
             theta: model.rope_theta,
             tied: model.tie_embeddings,
+            init_std: model.initializer_range,
         })
     }
 }

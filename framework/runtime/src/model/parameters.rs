@@ -8,9 +8,6 @@ use tch::{Device, Kind, Tensor};
 use super::Dims;
 use crate::error::{Error, Result};
 
-/// Standard deviation of fresh weights (Radford et al. 2019, and Hugging Face's `initializer_range`).
-pub(crate) const INIT_STD: f64 = 0.02;
-
 /// Name of the token embedding.
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// Name of the output head, absent where the embedding serves.
@@ -61,10 +58,10 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Fresh weights: normal with deviation 0.02, projections into the residual stream narrowed by
+    /// Fresh weights: normal with the model's `initializer_range` as deviation, projections into the residual stream narrowed by
     /// 1/sqrt(2 x layers), gains 1. The same stream gives the same weights, whatever the device.
     pub(crate) fn fresh(dims: &Dims, mut stream: RngStream, device: Device) -> Result<Self> {
-        let narrowed = INIT_STD / (2.0 * dims.layers as f64).sqrt();
+        let narrowed = dims.init_std / (2.0 * dims.layers as f64).sqrt();
         let mut tensors = BTreeMap::new();
         for (name, shape) in shapes(dims) {
             // A stream of its own for each tensor, so that its size does not move the others' weights.
@@ -74,7 +71,7 @@ impl Parameters {
                 vec![1.0; numel]
             } else {
                 let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-                normal(own, numel, if residual { narrowed } else { INIT_STD })
+                normal(own, numel, if residual { narrowed } else { dims.init_std })
             };
             tensors.insert(name, Tensor::f_from_slice(&values)?.f_reshape(&shape)?.f_to_device(device)?);
         }
