@@ -8,7 +8,7 @@ use sbp_recipe::{Overrides, Plan, load};
 /// Options that a shipped recipe leaves to the command line.
 fn overrides_for(path: &Path) -> Overrides {
     let text = fs::read_to_string(path).expect("a recipe can be read");
-    let sets = if text.contains("kind = \"jsonl\"") {
+    let sets = if text.contains("[corpus]\nkind = \"jsonl\"") {
         vec!["corpus.path=corpus.jsonl".to_owned()]
     } else {
         Vec::new()

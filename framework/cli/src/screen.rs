@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sbp_pipeline::{Progress, Reporter};
 
+use crate::say::say;
 use crate::stop::StopFlag;
 
 /// Time between two plain lines of one stage.
@@ -83,9 +84,9 @@ impl Screen {
 }
 
 impl Reporter for Screen {
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the screen")]
+    #[expect(clippy::print_stderr, reason = "this is the screen")]
     fn show(&mut self, text: &str) {
-        if self.stdout_is_taken { eprintln!("{text}") } else { println!("{text}") }
+        if self.stdout_is_taken { eprintln!("{text}") } else { say(text) }
     }
 
     fn stage_started(&mut self, stage: &str) {

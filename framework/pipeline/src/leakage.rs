@@ -19,7 +19,7 @@ impl LeakageGuard {
         let mut guard = Self { ngram, max_share, ngrams: HashSet::new(), whole: HashSet::new() };
         for text in texts {
             let words = words(text);
-            guard.ngrams.extend(words.windows(ngram).map(|window| hash(window)));
+            guard.ngrams.extend(words.windows(ngram).map(hash::<[String]>));
             guard.whole.insert(hash(&words));
         }
         guard

@@ -62,7 +62,8 @@ impl Store {
 
     /// The fingerprint of a stage with these inputs.
     pub(crate) fn fingerprint(stage: &str, inputs: &Value) -> Fingerprint {
-        Fingerprint::of_value(&json!({"stage": stage, "inputs": inputs}))
+        // The version stands for the code of the stages themselves; plugins bring versions of their own.
+        Fingerprint::of_value(&json!({"stage": stage, "inputs": inputs, "sbp": env!("CARGO_PKG_VERSION")}))
     }
 
     /// The artifact of `stage` for `inputs`: the stored one if it is whole, else made by `make` in the folder it

@@ -86,6 +86,12 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Something unusual that does not end the run: on the screen and in the event log.
+    pub(crate) fn warn(&mut self, message: &str) {
+        self.event(&json!({"event": "warning", "message": message}));
+        self.reporter.warn(message);
+    }
+
     pub(crate) fn started(&mut self, stage: &str) {
         self.event(&json!({"event": "stage_started", "stage": stage}));
         self.reporter.stage_started(stage);

@@ -88,7 +88,9 @@ impl Card {
     /// The example as it would stand in a recipe.
     pub fn example_toml(&self) -> String {
         let mut text = format!("kind = \"{}\"\n", self.kind);
-        for (name, value) in self.example.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in
+            self.example.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
+        {
             let _ = writeln!(text, "{name} = {value}");
         }
         text

@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
+use sbp_plugin::registry::BuildContext;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::Recipe;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
 use crate::source::{dotted, escape};
+use crate::{ComparisonSection, Recipe};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema =
@@ -367,7 +368,9 @@ fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
         report(&pointer, "sbp::plan::model_shape", error.message, "choose sizes that fit together");
     }
     for (role, name) in [("baseline", &recipe.comparison.baseline), ("oracle", &recipe.comparison.oracle)] {
-        if !recipe.arms.contains_key(name) && (role == "baseline" || recipe.arms.len() > 1) {
+        // A study without an oracle is a study; one that names an absent arm is a mistake.
+        let is_default = *name == ComparisonSection::default().oracle;
+        if !recipe.arms.contains_key(name) && (role == "baseline" || !is_default) {
             report(
                 &format!("/comparison/{role}"),
                 "sbp::plan::unknown_arm",
@@ -383,6 +386,19 @@ fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
             "an arm's name becomes a folder".to_owned(),
             "use letters, digits, `-` and `_`",
         );
+    }
+    if let Ok(sampling) = recipe.synthesizer.sampling.build(&BuildContext::default()) {
+        let (longest, context) = (sampling.max_new_tokens(), recipe.model.context_length);
+        if longest + 2 >= context {
+            report(
+                "/synthesizer/sampling/max_new_tokens",
+                "sbp::plan::no_room_for_seed",
+                format!(
+                    "completions of up to {longest} tokens leave no room for a seed document in a context of {context}"
+                ),
+                "lower it or raise model.context_length",
+            );
+        }
     }
     let mut seeds = recipe.recipe.seeds.clone();
     seeds.sort_unstable();

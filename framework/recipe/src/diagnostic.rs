@@ -11,7 +11,7 @@ pub struct Problem {
     code: &'static str,
     message: String,
     help: Option<String>,
-    source: Option<NamedSource<String>>,
+    source: Option<Box<NamedSource<String>>>,
     label: Option<(Range<usize>, String)>,
 }
 
@@ -24,7 +24,7 @@ impl Problem {
     /// Points into a text.
     #[must_use]
     pub fn at(mut self, name: &str, text: &str, span: Option<Range<usize>>) -> Self {
-        self.source = Some(NamedSource::new(name, text.to_owned()).with_language("TOML"));
+        self.source = Some(Box::new(NamedSource::new(name, text.to_owned()).with_language("TOML")));
         self.label = span.map(|span| (span, "here".to_owned()));
         self
     }
@@ -90,7 +90,7 @@ impl Diagnostic for Problem {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
+        self.source.as_deref().map(|source| source as &dyn SourceCode)
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let (span, text) = self.label.as_ref()?;

@@ -300,7 +300,7 @@ impl MatchOn {
 pub struct ComparisonSection {
     /// The arm that others are measured against.
     pub baseline: String,
-    /// The arm whose gain over the baseline is the most that can be hoped for.
+    /// The arm whose gain over the baseline is the most that can be hoped for; a study may do without.
     pub oracle: String,
 }
 
@@ -319,6 +319,7 @@ pub struct ExecutionSection {
     pub device: String,
     /// Threads for tensor operations; by default one for each core.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub num_threads: Option<usize>,
     /// Seconds between resumable checkpoints of a training job.
     #[schemars(range(min = 0.0))]

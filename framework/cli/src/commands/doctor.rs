@@ -7,16 +7,16 @@ use sbp_runtime::device;
 use crate::args::DoctorArgs;
 use crate::commands::run::home_from_env;
 use crate::exit::{Done, Failure};
+use crate::say::say;
 
 /// Prints the findings; fails when something is wrong that a run would stumble over.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(crate) fn run(args: &DoctorArgs) -> Result<Done, Failure> {
     let facts = device::facts();
     let home = sbp_pipeline::home_of(Path::new("recipe.toml"), home_from_env());
     let free = free_bytes(&home);
     let torch_fits = facts.torch_found == facts.torch_wanted;
     if args.json {
-        println!(
+        say(format_args!(
             "{}",
             serde_json::json!({
                 "sbp": env!("CARGO_PKG_VERSION"),
@@ -32,29 +32,29 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Done, Failure> {
                 "home": home,
                 "free_bytes": free,
             })
-        );
+        ));
     } else {
         let folder = facts.library_folder.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        println!("sbp          {}", env!("CARGO_PKG_VERSION"));
-        println!("libtorch     {} in {folder} (wanted {})", facts.torch_found, facts.torch_wanted);
+        say(format_args!("sbp          {}", env!("CARGO_PKG_VERSION")));
+        say(format_args!("libtorch     {} in {folder} (wanted {})", facts.torch_found, facts.torch_wanted));
         match &facts.cuda_error {
-            None => println!("cuda         usable: {}", facts.gpus.join(", ")),
-            Some(problem) => println!("cuda         not usable: {problem}"),
+            None => say(format_args!("cuda         usable: {}", facts.gpus.join(", "))),
+            Some(problem) => say(format_args!("cuda         not usable: {problem}")),
         }
         let cores = facts.physical_cores.map_or_else(|| "unknown".to_owned(), |cores| cores.to_string());
-        println!(
+        say(format_args!(
             "processor    {} threads by default; {} logical processors, {cores} physical cores",
             facts.threads, facts.logical_processors
-        );
-        println!(
+        ));
+        say(format_args!(
             "denormals    {}",
             if facts.flush_denormal { "flushed to zero" } else { "kept: slower on bad scales" }
-        );
+        ));
         let free = free.map_or_else(
             || "unknown".to_owned(),
             |free| format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64),
         );
-        println!("store        {} ({free})", home.display());
+        say(format_args!("store        {} ({free})", home.display()));
     }
     if torch_fits {
         Ok(Done::Fully)

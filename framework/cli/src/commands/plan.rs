@@ -5,14 +5,14 @@ use sbp_recipe::Plan;
 
 use crate::args::PlanArgs;
 use crate::exit::{Done, Failure};
+use crate::say::say;
 
 /// Prints the plan; runs nothing.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
     let loaded = sbp_recipe::load(&args.recipe.recipe, &args.recipe.overrides())?;
     if args.origins {
         for (name, value, origin) in loaded.origins() {
-            println!("{name} = {value}   # {origin}");
+            say(format_args!("{name} = {value}   # {origin}"));
         }
         return Ok(Done::Fully);
     }
@@ -26,20 +26,22 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
     let flops_per_token = model.train_flops_per_token(vocab_size, mean_context);
     let arms = plan.arms(&supply, 0, flops_per_token).map_err(|error| Failure::Other(error.to_string()))?;
     if args.recipe.json {
-        println!(
+        say(format_args!(
             "{}",
             serde_json::json!({"plan": plan.id, "recipe": plan.recipe, "estimated_supply": supply, "arms": arms})
-        );
+        ));
         return Ok(Done::Fully);
     }
-    print!("{}", plan.tree(&arms, &supply, "~"));
+    say(plan.tree(&arms, &supply, "~").trim_end());
     let tokens: u64 = arms.iter().map(|arm| arm.budget.tokens).sum();
-    println!(
+    say(format_args!(
         "model           {:.2}M parameters, {:.3e} FLOPs a training token; all arms ~{:.2e} FLOPs a seed",
         model.num_parameters(vocab_size) as f64 / 1e6,
         flops_per_token,
         flops_per_token * tokens as f64,
-    );
-    println!("token counts with ~ are estimates from the first documents; a run replaces them by exact ones");
+    ));
+    say(format_args!(
+        "token counts with ~ are estimates from the first documents; a run replaces them by exact ones"
+    ));
     Ok(Done::Fully)
 }

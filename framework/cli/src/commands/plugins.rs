@@ -4,9 +4,9 @@ use sbp_plugin::reference::{Card, cards};
 
 use crate::args::{PluginsArgs, PluginsVerb};
 use crate::exit::{Done, Failure};
+use crate::say::say;
 
 /// Prints the list or one plugin.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(crate) fn run(args: &PluginsArgs) -> Result<Done, Failure> {
     let cards = cards();
     match &args.verb {
@@ -16,15 +16,18 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<Done, Failure> {
             if chosen.peek().is_none() {
                 let mut slots: Vec<_> = cards.iter().map(|card| card.slot).collect();
                 slots.dedup();
-                return Err(Failure::Other(format!("there is no such slot; the slots are {}", slots.join(", "))));
+                return Err(Failure::Other(format!(
+                    "there is no such slot; the slots are {}",
+                    slots.join(", ")
+                )));
             }
             let mut last = "";
             for card in chosen {
                 if card.slot != last {
-                    println!("{}: {}", card.slot, card.slot_summary);
+                    say(format_args!("{}: {}", card.slot, card.slot_summary));
                     last = card.slot;
                 }
-                println!("  {:<20} {}", card.kind, card.summary());
+                say(format_args!("  {:<20} {}", card.kind, card.summary()));
             }
         }
         PluginsVerb::Show { kind } => {
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<Done, Failure> {
                 return Err(Failure::Other(format!("no plugin is called \"{kind}\"; see `sbp plugins ls`")));
             }
             for card in found {
-                print!("{}", page(card));
+                say(page(card));
             }
         }
     }

@@ -10,6 +10,7 @@ use sbp_runtime::{TorchRuntime, device};
 
 use crate::args::RunArgs;
 use crate::exit::{self, Done, Failure};
+use crate::say::say;
 use crate::screen::{Screen, people};
 use crate::stop::StopFlag;
 
@@ -33,10 +34,14 @@ fn run_to_table(args: &RunArgs) -> Result<(Done, sbp_pipeline::Finished), Failur
         .parse()
         .and_then(|choice| device::init(choice, execution.num_threads.and_then(NonZeroUsize::new)))
         .map_err(|error| Failure::Other(error.to_string()))?;
+    let note = device.note.clone();
     let mut runtime = TorchRuntime::new(device);
     let stop =
         StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
     let mut screen = Screen::new(stop, args.recipe.json);
+    if let Some(note) = note {
+        screen.warn(&note);
+    }
     let home = home_of(&args.recipe.recipe, home_from_env());
     let options = Options {
         home: &home,
@@ -51,19 +56,17 @@ fn run_to_table(args: &RunArgs) -> Result<(Done, sbp_pipeline::Finished), Failur
     let finished = sbp_pipeline::run(&plan, &mut runtime, &mut screen, &options)?;
     screen.show(&format!("\n{}", finished.table));
     screen.show(&format!(
-        "{} in all ({})\ntable    {}\nresults  {}\nagain    sbp run {}   (reuses every stage)",
+        "{} in all ({})\ntable    {}\nresults  {}\nagain    the same command reuses every stage",
         people(started.elapsed()),
         screen.summary(),
         finished.folder.path.join("report/table.md").display(),
         finished.folder.results().display(),
-        args.recipe.recipe.display(),
     ));
     let done = if finished.results.compute_match.matched { Done::Fully } else { Done::Unmatched };
     Ok((done, finished))
 }
 
 /// The one object that scripts read from standard output.
-#[expect(clippy::print_stdout, reason = "this is what --json asks for")]
 fn print_json(outcome: &Result<(Done, sbp_pipeline::Finished), Failure>) {
     let finished = outcome.as_ref().ok().map(|(_, finished)| finished);
     let number = match outcome {
@@ -72,7 +75,7 @@ fn print_json(outcome: &Result<(Done, sbp_pipeline::Finished), Failure>) {
         Err(Failure::Run(sbp_pipeline::Error::Stopped { .. })) => 75,
         Err(_) => 1,
     };
-    println!(
+    say(format_args!(
         "{}",
         serde_json::json!({
             "run_dir": finished.map(|finished| &finished.folder.path),
@@ -80,7 +83,7 @@ fn print_json(outcome: &Result<(Done, sbp_pipeline::Finished), Failure>) {
             "compute_matched": finished.map(|finished| finished.results.compute_match.matched),
             "exit": number,
         })
-    );
+    ));
 }
 
 /// `$SBP_HOME`: a place, not science.

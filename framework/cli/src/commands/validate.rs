@@ -2,9 +2,9 @@
 
 use crate::args::RecipeArgs;
 use crate::exit::{Done, Failure};
+use crate::say::say;
 
 /// Checks the recipe.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 pub(crate) fn run(args: &RecipeArgs) -> Result<Done, Failure> {
     let loaded = sbp_recipe::load(&args.recipe, &args.overrides());
     if args.json {
@@ -13,11 +13,11 @@ pub(crate) fn run(args: &RecipeArgs) -> Result<Done, Failure> {
             .err()
             .map(|errors| errors.problems.iter().map(|problem| problem.to_json()).collect())
             .unwrap_or_default();
-        println!("{}", serde_json::json!({"valid": loaded.is_ok(), "problems": problems}));
+        say(format_args!("{}", serde_json::json!({"valid": loaded.is_ok(), "problems": problems})));
     }
     loaded?;
     if !args.json {
-        println!("{} is a valid recipe", args.recipe.display());
+        say(format_args!("{} is a valid recipe", args.recipe.display()));
     }
     Ok(Done::Fully)
 }

@@ -37,7 +37,7 @@ pub struct Comparison {
     pub recovered: Option<f64>,
     /// 95% interval of `recovered`.
     pub recovered_ci95: Option<[f64; 2]>,
-    /// Whether the oracle's own gain is clear of zero, so that a share of it means something.
+    /// Whether the oracle is better than the baseline by more than noise, so that a share of its gain means something.
     pub estimable: bool,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn compare(
     let p = (2.0 * below.min(above) as f64 / RESAMPLES as f64).clamp(1.0 / RESAMPLES as f64, 1.0);
     let estimable = oracle.is_some() && {
         let [low, high] = interval(&mut oracle_deltas);
-        low > 0.0 || high < 0.0
+        if first.higher_is_better { low > 0.0 } else { high < 0.0 }
     };
     Comparison {
         metric: first.metric.clone(),
@@ -138,10 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn an_oracle_that_is_worse_has_no_gain_to_share() {
+        let values: Vec<f64> = (0..40).map(f64::from).collect();
+        let shifted = |by: f64| score(&values.iter().map(|value| value + by).collect::<Vec<_>>());
+        let (baseline, arm, oracle) = (shifted(0.0), shifted(-3.0), shifted(-1.0));
+        let found = compare(("r", &vec![&baseline]), ("s", &vec![&arm]), Some(("o", &vec![&oracle])));
+        assert!(!found.estimable);
+        assert_eq!(found.recovered, None);
+    }
+
+    #[test]
     fn nothing_is_recovered_of_an_oracle_gain_within_noise() {
         let noise = |shift: usize| {
             score(
-                &(0..40).map(|unit| if (unit * 7 + shift) % 3 == 0 { 1.0 } else { 0.0 }).collect::<Vec<_>>(),
+                &(0..40usize)
+                    .map(|unit| if (unit * 7 + shift).is_multiple_of(3) { 1.0 } else { 0.0 })
+                    .collect::<Vec<_>>(),
             )
         };
         let (baseline, arm, oracle) = (noise(0), noise(1), noise(2));

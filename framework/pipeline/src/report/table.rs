@@ -56,10 +56,9 @@ fn scores(results: &Results, text: &mut String) {
     let seeds = results.arms.values().next().map_or(0, |arm| arm.seeds.len());
     let _ = writeln!(
         text,
-        "\n{} {}. Differences and intervals are paired over the same {}; a share is given only where the oracle's own gain is clear of zero.\n",
+        "\n{} {}. Differences and intervals are paired over the same documents and questions; a share is given only where the oracle's own gain is clear of zero.\n",
         seeds,
         if seeds == 1 { "seed, so nothing here speaks of variation between seeds" } else { "seeds" },
-        "documents and questions",
     );
 }
 
@@ -167,7 +166,8 @@ fn quality(results: &Results, text: &mut String) {
     row("mean words, real", &count("/synthetic/real_mean_words"));
     row("duplicates among the kept", &share("/synthetic/duplicate"));
     row("copies of a real document", &share("/synthetic/corpus_copy"));
-    row("non-factual (checked against the world)", &share("/synthetic/facts/non_factual"));
+    row("documents that state a fact", &share("/synthetic/facts/stating"));
+    row("of these, non-factual (checked against the world)", &share("/synthetic/facts/non_factual"));
     row("statements that are true", &share("/synthetic/facts/fact_accuracy"));
     row("about the seed's subject", &share("/synthetic/facts/relevance"));
     row("seed's statements restated rightly", &share("/synthetic/facts/carried"));

@@ -56,14 +56,20 @@ pub(crate) fn make(study: &mut Study<'_>) -> Result<CorpusData> {
     let artifact = study.make(LABEL, "corpus", &inputs, &mut |study, folder| {
         let summary = split(source.as_ref(), &plan.recipe.splits, folder)?;
         if summary.oracle_documents < plan.recipe.splits.pretrain_documents * plan.recipe.splits.oracle_factor {
-            study.watch.reporter.warn(&format!(
+            study.watch.warn(&format!(
                 "the corpus has {} documents for the oracle's pool instead of {}; the oracle will read them more than once",
                 summary.oracle_documents,
                 plan.recipe.splits.pretrain_documents * plan.recipe.splits.oracle_factor,
             ));
         }
+        if summary.heldout_documents < plan.recipe.splits.heldout_documents {
+            study.watch.warn(&format!(
+                "the corpus keeps {} documents for evaluation, splits.heldout_documents asks for {}",
+                summary.heldout_documents, plan.recipe.splits.heldout_documents,
+            ));
+        }
         if summary.quarantined > 0 {
-            study.watch.reporter.warn(&format!(
+            study.watch.warn(&format!(
                 "{} records could not be read; they are listed in stages/corpus/quarantine.jsonl of the run folder",
                 summary.quarantined
             ));

@@ -52,7 +52,7 @@ impl<'a> Study<'a> {
         let made = store.make(
             stage,
             inputs,
-            &mut |warning| study.borrow_mut().watch.reporter.warn(&warning),
+            &mut |warning| study.borrow_mut().watch.warn(&warning),
             &mut |folder| make(&mut study.borrow_mut(), folder),
         );
         let (artifact, origin) = made?;

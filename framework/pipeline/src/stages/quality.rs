@@ -46,10 +46,12 @@ pub(crate) struct Quality {
 pub(crate) struct Facts {
     /// Documents checked.
     pub checked: usize,
-    /// Share of checked documents with at least one false statement.
-    pub non_factual: f64,
-    /// Share of statements that are true.
-    pub fact_accuracy: f64,
+    /// Share of checked documents that state anything.
+    pub stating: f64,
+    /// Share of the stating documents with at least one false statement; none when there is none.
+    pub non_factual: Option<f64>,
+    /// Share of statements that are true; none when nothing was stated.
+    pub fact_accuracy: Option<f64>,
     /// Share of checked documents about what their seed document is about.
     pub relevance: f64,
     /// Share of the seed documents' statements that are restated rightly.
@@ -108,7 +110,9 @@ fn facts(corpus: &CorpusData, synthetic: &Synthetic, by_id: &HashMap<DocId, &Doc
     let count = |of: &dyn Fn(&sbp_plugin::slots::corpus::Judgement) -> u32| {
         judgements.iter().map(|judgement| u64::from(of(judgement))).sum::<u64>() as f64
     };
-    let share = |n: f64, of: f64| if of == 0.0 { 0.0 } else { n / of };
+    let ratio = |n: f64, of: f64| (of > 0.0).then(|| n / of);
+    let share = |n: f64, of: f64| ratio(n, of).unwrap_or(0.0);
+    let stating = judgements.iter().filter(|judgement| judgement.claims > 0).count() as f64;
     let false_of =
         |judgement: &sbp_plugin::slots::corpus::Judgement| judgement.claims > judgement.true_claims;
     let real: Vec<_> = corpus
@@ -120,8 +124,9 @@ fn facts(corpus: &CorpusData, synthetic: &Synthetic, by_id: &HashMap<DocId, &Doc
     let n = judgements.len() as f64;
     Some(Facts {
         checked: judgements.len(),
-        non_factual: share(judgements.iter().filter(|judgement| false_of(judgement)).count() as f64, n),
-        fact_accuracy: share(count(&|judgement| judgement.true_claims), count(&|judgement| judgement.claims)),
+        stating: share(stating, n),
+        non_factual: ratio(judgements.iter().filter(|judgement| false_of(judgement)).count() as f64, stating),
+        fact_accuracy: ratio(count(&|judgement| judgement.true_claims), count(&|judgement| judgement.claims)),
         relevance: share(judgements.iter().filter(|judgement| judgement.relevant).count() as f64, n),
         carried: share(
             count(&|judgement| judgement.carried_claims),

@@ -93,7 +93,7 @@ pub(crate) fn make(
     let artifact = study.make(&label, "synthesize", &inputs, &mut |study, folder| {
         let summary = sample(study, corpus, tokens, tuned, wanted, seed, &label, folder)?;
         if summary.tokens < wanted {
-            study.watch.reporter.warn(&format!(
+            study.watch.warn(&format!(
                 "{label}: {} of {wanted} tokens after {} draws for each seed document; the rest of the budget goes to real documents",
                 summary.tokens, study.plan.recipe.synthesizer.max_draws_per_seed
             ));

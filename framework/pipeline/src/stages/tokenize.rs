@@ -51,7 +51,7 @@ pub(crate) fn make(study: &mut Study<'_>, corpus: &CorpusData) -> Result<Tokens>
         };
         let tokenizer = tokenizer.map_err(failed(label))?;
         if section.file.is_none() && tokenizer.vocab_size() < section.vocab_size {
-            study.watch.reporter.warn(&format!(
+            study.watch.warn(&format!(
                 "D_pretrain gives {} different tokens, tokenizer.vocab_size asks for {}",
                 tokenizer.vocab_size(),
                 section.vocab_size
