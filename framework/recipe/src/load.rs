@@ -137,7 +137,8 @@ impl Layers {
         for pointer in check::path_pointers(merged) {
             let Some((source, _)) = self.find_nearest(&pointer) else { continue };
             if let Some(Value::String(path)) = merged.pointer_mut(&pointer) {
-                *path = source.folder.join(&*path).to_string_lossy().into_owned();
+                let anchored = source.folder.join(&*path);
+                *path = std::path::absolute(&anchored).unwrap_or(anchored).to_string_lossy().into_owned();
             }
         }
     }
