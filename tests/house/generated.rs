@@ -29,6 +29,7 @@ fn generated_files_are_current() {
 fn files() -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     files.insert("schemas/recipe.schema.json".into(), format!("{:#}\n", sbp_recipe::recipe_schema()));
+    files.insert("schemas/results.schema.json".into(), format!("{:#}\n", sbp_pipeline::results_schema()));
     let cards = cards();
     let mut slots: Vec<&Card> = cards.iter().collect();
     slots.dedup_by_key(|card| card.slot);

@@ -3,6 +3,9 @@
 mod bad_input;
 mod interrupted;
 mod reproducible;
+mod without_torch;
+
+use sbp_plugins as _;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -19,7 +19,7 @@ mod watch;
 
 pub use error::{Error, Result};
 pub use pipeline::{Finished, Options, run};
-pub use report::results::Results;
+pub use report::results::{Results, results_schema};
 pub use run_folder::{RunFolder, home_of};
 pub use stages::preview::estimate_supply;
 pub use store::Store;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use sbp_core::{Cause, Ledger, TokenCount};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::recipe::MatchOn;
@@ -43,7 +44,7 @@ pub fn arm_budget(
 }
 
 /// Whether the arms spent the same.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Verdict {
     /// What was to be equal.
     pub mode: MatchOn,

@@ -10,6 +10,8 @@ use sbp_plugin::slots::arm::{Share, Supply};
 use sbp_plugin::slots::evaluator::Score;
 use sbp_recipe::match_compute::{self, Verdict};
 use sbp_recipe::{Plan, plan::ArmPlan};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ use crate::stages::quality::{Quality, Sample};
 use crate::stages::tune::Summary as TuneSummary;
 
 /// The whole outcome of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Results {
     /// Version of this layout.
     pub schema_version: u32,
@@ -50,8 +52,13 @@ pub struct Results {
     pub timing: Value,
 }
 
+/// The JSON Schema of `results.json`.
+pub fn results_schema() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Results>().to_value()
+}
+
 /// One arm's results.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ArmResults {
     /// Kind of the arm.
     pub kind: String,
@@ -64,7 +71,7 @@ pub struct ArmResults {
 }
 
 /// One arm and seed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SeedResults {
     /// The seed.
     pub seed: u64,
@@ -73,7 +80,7 @@ pub struct SeedResults {
 }
 
 /// A metric over seeds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Metric {
     /// Mean over seeds.
     pub mean: f64,

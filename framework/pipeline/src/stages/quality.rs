@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use sbp_core::{DocId, Document};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::corpus::CorpusData;
@@ -61,7 +62,7 @@ pub(crate) struct Facts {
 }
 
 /// A synthetic document beside its seed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// The seed document's text.
     pub seed: String,

@@ -1,0 +1,90 @@
+//! The whole method on the counting bigram runtime: milliseconds, no tensors, both readings of "compute-matched".
+
+use std::path::Path;
+use std::time::Duration;
+
+use sbp_pipeline::{Finished, Options, Progress, Reporter};
+use sbp_recipe::{Overrides, Plan, load};
+use sbp_testkit::BigramRuntime;
+
+use super::smoke;
+
+/// A screen that nobody looks at.
+struct Silent;
+
+impl Reporter for Silent {
+    fn show(&mut self, _: &str) {}
+    fn stage_started(&mut self, _: &str) {}
+    fn progress(&mut self, _: &Progress<'_>) {}
+    fn stage_finished(&mut self, _: &str, _: bool) {}
+    fn warn(&mut self, _: &str) {}
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+fn study(home: &Path, sets: &[&str]) -> Finished {
+    let sets = sets.iter().map(|set| (*set).to_owned()).collect();
+    let plan =
+        Plan::new(load(&smoke(), &Overrides { profiles: Vec::new(), sets }).expect("the smoke recipe loads"));
+    let options = Options { home, recipe_folder: home, elapsed: &|| Duration::ZERO };
+    sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs")
+}
+
+#[test]
+fn every_part_of_the_report_is_there() {
+    let home = tempfile::tempdir().expect("a folder");
+    let finished = study(home.path(), &[]);
+    for part in [
+        "val/heldout/bpb",
+        "eval/questions/acc",
+        "## Ledger",
+        "compute match: MATCHED",
+        "seed:",
+        "synthetic:",
+    ] {
+        assert!(finished.table.contains(part), "{part} is missing in\n{}", finished.table);
+    }
+    assert_eq!(finished.results.samples.len(), 5);
+    assert!(
+        finished.results.comparisons.iter().any(|c| c.arm == "sbp" && c.oracle.as_deref() == Some("oracle"))
+    );
+}
+
+#[test]
+fn several_seeds_are_averaged() {
+    let home = tempfile::tempdir().expect("a folder");
+    let results = study(home.path(), &["recipe.seeds=[1, 2]"]).results;
+    let arm = &results.arms["sbp"];
+    assert_eq!(arm.seeds.len(), 2);
+    let metric = &arm.metrics["val/heldout/bpb"];
+    let values: Vec<f64> = arm.seeds.iter().map(|seed| seed.metrics["val/heldout/bpb"]).collect();
+    assert!((metric.mean - (values[0] + values[1]) / 2.0).abs() < 1e-12);
+    assert_eq!(metric.n, 2);
+}
+
+#[test]
+fn under_total_flops_the_arm_with_overhead_trains_on_fewer_tokens() {
+    let home = tempfile::tempdir().expect("a folder");
+    // Small steps, so that whole steps come close to the budget, and one that the overhead fits into.
+    let sets =
+        ["budget.match=total_flops", "budget.duration={ passes = 40 }", "training.tokens_per_step=256"];
+    let results = study(home.path(), &sets).results;
+    let train = |arm: &str| results.ledger[arm]["train"]["tokens"].as_u64().expect("a count");
+    assert!(train("sbp") < train("repetition"));
+    assert_eq!(train("repetition"), train("oracle"));
+    assert!(results.compute_match.matched, "{:?}", results.compute_match);
+}
+
+#[test]
+fn a_study_may_do_without_an_oracle() {
+    let home = tempfile::tempdir().expect("a folder");
+    let text = std::fs::read_to_string(smoke()).expect("the smoke recipe is there");
+    let recipe = home.path().join("recipe.toml");
+    std::fs::write(&recipe, text.replace("oracle = { kind = \"oracle\" }\n", "")).expect("it can be written");
+    let plan = Plan::new(load(&recipe, &Overrides::default()).expect("it loads"));
+    let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
+    let finished =
+        sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs");
+    assert!(finished.results.comparisons.iter().all(|c| c.oracle.is_none() && c.recovered.is_none()));
+}
