@@ -8,6 +8,7 @@ mod exit;
 mod say;
 mod screen;
 mod stop;
+mod threads;
 
 use std::process::ExitCode;
 

@@ -80,6 +80,8 @@ pub fn init(choice: Device, threads: Option<NonZeroUsize>) -> Result<ResolvedDev
     // Before the pool of threads exists: they inherit it when they start.
     let flush_denormal = native::set_flush_denormal(true)?;
     if set.is_none() {
+        // Large tensors come and go at every step; giving each back to the system costs page faults.
+        native::tune_allocator();
         tch::set_num_threads(i32::try_from(wanted).unwrap_or(i32::MAX));
         *set = Some(wanted);
     }

@@ -13,9 +13,11 @@ use crate::exit::{self, Done, Failure};
 use crate::say::say;
 use crate::screen::{Screen, people};
 use crate::stop::StopFlag;
+use crate::threads;
 
 /// Runs the recipe and prints its table.
 pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
+    threads::wait_asleep();
     let outcome = run_to_table(args);
     if args.recipe.json {
         print_json(&outcome);
