@@ -15,7 +15,7 @@ pub fn home_of(recipe: &Path, from_env: Option<PathBuf>) -> PathBuf {
     if let Some(home) = from_env {
         return home;
     }
-    let recipe = recipe.canonicalize().unwrap_or_else(|_| recipe.to_owned());
+    let recipe = recipe.canonicalize().unwrap_or_else(|_| absolute(recipe));
     let folder = recipe.parent().unwrap_or(Path::new("."));
     let project = folder.ancestors().find(|above| above.join(".git").exists() || above.join(".sbp").exists());
     project.unwrap_or(folder).join(".sbp")

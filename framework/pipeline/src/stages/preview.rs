@@ -34,7 +34,8 @@ pub fn estimate_supply(plan: &Plan) -> Result<Supply> {
     Ok(Supply { pretrain, oracle: pretrain * splits.oracle_factor as u64, synthetic: 0 })
 }
 
-/// English under a byte-level BPE: about 2.5 bytes a token at 512 tokens, one more for every eightfold vocabulary.
+/// English under a byte-level BPE trained on the same text. A line through two measurements: 3.8 bytes a token with
+/// 1,536 tokens on the world of concepts, 4.5 with 4,096 on abstracts of papers.
 fn bytes_per_token(vocab_size: usize) -> f64 {
-    (2.5 + (vocab_size as f64 / 512.0).log(8.0)).clamp(1.0, 5.0)
+    (3.0 + 1.5 * (vocab_size as f64 / 512.0).log(8.0)).clamp(1.0, 5.0)
 }
