@@ -1,40 +1,14 @@
 //! Checking: the merged value against the schema, then the typed recipe for meaning. All problems at once.
 
-use std::sync::LazyLock;
-
 use jsonschema::error::{TypeKind, ValidationErrorKind};
-use sbp_plugin::registry::BuildContext;
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use crate::Recipe;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
+use crate::meaning::meaning;
+use crate::schema::{allowed, applicable, choices, recipe_schema};
 use crate::source::{dotted, escape};
-use crate::{ComparisonSection, Recipe};
-
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema =
-        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Recipe>().to_value();
-    let properties = schema.pointer_mut("/properties").and_then(Value::as_object_mut);
-    if let Some(properties) = properties {
-        properties.insert(
-            "extends".to_owned(),
-            json!({"type": "array", "items": {"type": "string"}, "default": [],
-                   "description": "Recipes to start from, in order; paths from this file's folder."}),
-        );
-        properties.insert(
-            "profiles".to_owned(),
-            json!({"type": "object", "additionalProperties": {"type": "object"}, "default": {},
-                   "description": "Named sets of values to lay over the recipe with --profile."}),
-        );
-    }
-    schema
-});
-
-/// The JSON Schema of a recipe, for the plugins linked into this program.
-pub fn recipe_schema() -> &'static Value {
-    &SCHEMA
-}
 
 /// Checks the merged layers and decodes them.
 pub(crate) fn check(layers: &Layers) -> Result<Recipe, Vec<Problem>> {
@@ -233,7 +207,7 @@ fn at_key(layers: &Layers, problem: Problem, pointer: &str) -> Problem {
     }
 }
 
-fn at_value(layers: &Layers, problem: Problem, pointer: &str) -> Problem {
+pub(crate) fn at_value(layers: &Layers, problem: Problem, pointer: &str) -> Problem {
     match layers.find_nearest(pointer) {
         Some((source, place)) => {
             let span = place.value.clone().or_else(|| place.key.clone());
@@ -241,214 +215,4 @@ fn at_value(layers: &Layers, problem: Problem, pointer: &str) -> Problem {
         }
         None => problem,
     }
-}
-
-/// Pointers of all values in `instance` that the schema calls paths.
-pub(crate) fn path_pointers(instance: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    let root = recipe_schema();
-    walk(root, &[root], instance, String::new(), &mut |pointer, schemas| {
-        if schemas.iter().any(|schema| schema.get("format").and_then(Value::as_str) == Some("path")) {
-            found.push(pointer.to_owned());
-        }
-    });
-    found
-}
-
-fn walk<'a>(
-    root: &'a Value,
-    schemas: &[&'a Value],
-    instance: &Value,
-    pointer: String,
-    visit: &mut dyn FnMut(&str, &[&'a Value]),
-) {
-    let schemas = expand(root, schemas, instance);
-    visit(&pointer, &schemas);
-    match instance {
-        Value::Object(object) => {
-            for (key, value) in object {
-                walk(root, &step(&schemas, key), value, format!("{pointer}/{}", escape(key)), visit);
-            }
-        }
-        Value::Array(items) => {
-            let of_items: Vec<_> = schemas.iter().filter_map(|schema| schema.get("items")).collect();
-            for (index, value) in items.iter().enumerate() {
-                walk(root, &of_items, value, format!("{pointer}/{index}"), visit);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn step<'a>(schemas: &[&'a Value], key: &str) -> Vec<&'a Value> {
-    schemas
-        .iter()
-        .filter_map(|schema| {
-            schema
-                .pointer(&format!("/properties/{}", escape(key)))
-                .or_else(|| schema.get("additionalProperties").filter(|other| other.is_object()))
-        })
-        .collect()
-}
-
-/// The schemas that speak about `instance`: references followed, `allOf` entered, `then` where its `if` holds.
-fn expand<'a>(root: &'a Value, schemas: &[&'a Value], instance: &Value) -> Vec<&'a Value> {
-    let mut open: Vec<&Value> = schemas.to_vec();
-    let mut all = Vec::new();
-    while let Some(schema) = open.pop() {
-        all.push(schema);
-        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-            open.extend(root.pointer(reference.trim_start_matches('#')));
-        }
-        for key in ["allOf", "anyOf"] {
-            open.extend(schema.get(key).and_then(Value::as_array).into_iter().flatten());
-        }
-        if let (Some(condition), Some(then)) = (schema.get("if"), schema.get("then")) {
-            let wanted = condition.pointer("/properties/kind/const");
-            if wanted.is_some() && wanted == instance.get("kind") {
-                open.push(then);
-            }
-        }
-    }
-    all
-}
-
-/// The schemas that speak about the value at `pointer`.
-fn applicable<'a>(root: &'a Value, instance: &Value, pointer: &str, merged: &Value) -> Vec<&'a Value> {
-    let mut schemas = expand(root, &[root], merged);
-    let mut value = merged;
-    for part in pointer.split('/').skip(1) {
-        let key = part.replace("~1", "/").replace("~0", "~");
-        let (next_schemas, next) = match value {
-            Value::Array(items) => (
-                schemas.iter().filter_map(|schema| schema.get("items")).collect(),
-                key.parse::<usize>().ok().and_then(|index| items.get(index)),
-            ),
-            _ => (step(&schemas, &key), value.get(&key)),
-        };
-        value = next.unwrap_or(instance);
-        schemas = expand(root, &next_schemas, value);
-    }
-    schemas
-}
-
-fn allowed(schemas: &[&Value]) -> Vec<String> {
-    let mut names: Vec<String> = schemas
-        .iter()
-        .filter_map(|schema| schema.get("properties").and_then(Value::as_object))
-        .flat_map(Map::keys)
-        .cloned()
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-fn choices(schemas: &[&Value]) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let mut names = Vec::new();
-    for schema in schemas {
-        names.extend(schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(text));
-        let branches = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-        names.extend(branches.filter_map(|branch| branch.get("const")).filter_map(text));
-    }
-    names
-}
-
-/// What a schema cannot say.
-fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut report = |pointer: &str, code, message: String, help: &str| {
-        let problem =
-            at_value(layers, Problem::new(code, format!("`{}`: {message}", dotted(pointer))), pointer);
-        problems.push(problem.help(help.to_owned()));
-    };
-    if let Err(error) = recipe.model.check() {
-        let pointer = format!("/model/{}", error.field);
-        report(&pointer, "sbp::plan::model_shape", error.message, "choose sizes that fit together");
-    }
-    for (role, name) in [("baseline", &recipe.comparison.baseline), ("oracle", &recipe.comparison.oracle)] {
-        // A study without an oracle is a study; one that names an absent arm is a mistake.
-        let is_default = *name == ComparisonSection::default().oracle;
-        if !recipe.arms.contains_key(name) && (role == "baseline" || !is_default) {
-            report(
-                &format!("/comparison/{role}"),
-                "sbp::plan::unknown_arm",
-                format!("no arm is called \"{name}\""),
-                &format!("the arms are {}", recipe.arms.keys().cloned().collect::<Vec<_>>().join(", ")),
-            );
-        }
-    }
-    for (name, _) in recipe.arms.iter().filter(|(name, _)| !is_file_name(name)) {
-        report(
-            &format!("/arms/{}", escape(name)),
-            "sbp::plan::arm_name",
-            "an arm's name becomes a folder".to_owned(),
-            "use letters, digits, `-` and `_`",
-        );
-    }
-    if let Ok(sampling) = recipe.synthesizer.sampling.build(&BuildContext::default()) {
-        let (longest, context) = (sampling.max_new_tokens(), recipe.model.context_length);
-        if longest + 2 >= context {
-            report(
-                "/synthesizer/sampling/max_new_tokens",
-                "sbp::plan::no_room_for_seed",
-                format!(
-                    "completions of up to {longest} tokens leave no room for a seed document in a context of {context}"
-                ),
-                "lower it or raise model.context_length",
-            );
-        }
-    }
-    let mut seeds = recipe.recipe.seeds.clone();
-    seeds.sort_unstable();
-    seeds.dedup();
-    if seeds.len() != recipe.recipe.seeds.len() {
-        report(
-            "/recipe/seeds",
-            "sbp::plan::repeated_seed",
-            "a seed is listed twice".to_owned(),
-            "list each seed once",
-        );
-    }
-    for (pointer, message) in plugin_problems(recipe) {
-        report(&pointer, "sbp::plan::option", message, "see `sbp plugins show` for what each option means");
-    }
-    problems
-}
-
-fn is_file_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-/// What the plugins themselves say of their options: `(pointer, message)`.
-fn plugin_problems(recipe: &Recipe) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut add = |at: &str, problems: Vec<(&'static str, String)>| {
-        found.extend(problems.into_iter().map(|(field, message)| (format!("{at}/{field}"), message)));
-    };
-    add("/corpus", recipe.corpus.check());
-    add("/embedder", recipe.embedder.check());
-    add("/retriever", recipe.retriever.check());
-    add("/mixer", recipe.mixer.check());
-    add("/synthesizer/objective", recipe.synthesizer.objective.check());
-    add("/synthesizer/sampling", recipe.synthesizer.sampling.check());
-    add("/synthesizer/tuning/schedule", recipe.synthesizer.tuning.schedule.check());
-    add("/training/schedule", recipe.training.schedule.check());
-    for (index, filter) in recipe.pairs.filters.iter().enumerate() {
-        add(&format!("/pairs/filters/{index}"), filter.check());
-    }
-    for (index, filter) in recipe.synthesizer.filters.iter().enumerate() {
-        add(&format!("/synthesizer/filters/{index}"), filter.check());
-    }
-    for (name, arm) in &recipe.arms {
-        add(&format!("/arms/{}", escape(name)), arm.check());
-    }
-    for (index, evaluator) in recipe.evaluators.iter().enumerate() {
-        add(&format!("/evaluators/{index}"), evaluator.check());
-    }
-    for (index, tracker) in recipe.trackers.iter().enumerate() {
-        add(&format!("/trackers/{index}"), tracker.check());
-    }
-    found
 }

@@ -8,11 +8,12 @@ mod check;
 pub mod diagnostic;
 mod load;
 pub mod match_compute;
+mod meaning;
 pub mod plan;
 mod recipe;
+mod schema;
 mod source;
 
-pub use check::recipe_schema;
 pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load};
 pub use plan::Plan;
@@ -20,3 +21,4 @@ pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
     RecipeSection, SplitsSection, SynthesizerSection, TokenizerSection, TrainingSection,
 };
+pub use schema::recipe_schema;

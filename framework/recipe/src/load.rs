@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::Recipe;
 use crate::check;
 use crate::diagnostic::{Problem, RecipeErrors};
+use crate::schema;
 use crate::source::{Place, Source, escape};
 
 /// What the command line adds to a recipe.
@@ -134,7 +135,7 @@ impl Layers {
 
     /// Makes relative paths absolute, each from the folder of the layer that wrote it.
     fn anchor_paths(&self, merged: &mut Value) {
-        for pointer in check::path_pointers(merged) {
+        for pointer in schema::path_pointers(merged) {
             let Some((source, _)) = self.find_nearest(&pointer) else { continue };
             if let Some(Value::String(path)) = merged.pointer_mut(&pointer) {
                 let anchored = source.folder.join(&*path);

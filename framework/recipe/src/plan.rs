@@ -47,7 +47,7 @@ impl Plan {
         let written = loaded.written().to_owned();
         let recipe = loaded.recipe;
         let mut identity = serde_json::to_value(&recipe).unwrap_or_default();
-        for pointer in crate::check::path_pointers(&identity) {
+        for pointer in crate::schema::path_pointers(&identity) {
             if let Some(path) = identity.pointer_mut(&pointer) {
                 *path = Value::Null;
             }
