@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::match_compute::{ArmBudget, arm_budget};
-use crate::{Loaded, Recipe};
+use crate::{Loaded, Recipe, Synthesis};
 
 /// A study ready to run.
 #[derive(Debug, Clone)]
@@ -65,6 +65,17 @@ impl Plan {
         // Written through a JSON value, whose keys are sorted, so that the same recipe gives the same text.
         let value = serde_json::to_value(&self.recipe).unwrap_or_default();
         toml::to_string_pretty(&value).unwrap_or_else(|error| format!("# not expressible in TOML: {error}\n"))
+    }
+
+    /// What it takes to make synthetic documents.
+    ///
+    /// # Errors
+    /// When the recipe lacks a section for it.
+    pub fn synthesis(&self) -> sbp_plugin::Result<Synthesis<'_>> {
+        self.recipe.synthesis().map_err(|missing| {
+            format!("an arm asks for synthetic documents, but the recipe has no [{}]", missing.join("], ["))
+                .into()
+        })
     }
 
     /// Names of the arms: baseline first, oracle last, the others between in order of name.
@@ -169,7 +180,7 @@ impl Plan {
             let _ = writeln!(text, "{branch} {:<12} {}{fewer}", arm.name, sources.join(" + "));
         }
         let wanted = arms.iter().map(|arm| arm.synthetic_wanted).max().unwrap_or_default();
-        if wanted > 0 {
+        if let (true, Ok(synthesis)) = (wanted > 0, recipe.synthesis()) {
             let matched = match recipe.budget.match_on {
                 crate::MatchOn::TrainTokens => "reported, not matched",
                 crate::MatchOn::TotalFlops => "taken off the arm's budget",
@@ -177,8 +188,8 @@ impl Plan {
             let _ = writeln!(
                 text,
                 "synthesizer     base {}, tuned {}, {about}{} synthetic tokens wanted ({matched})",
-                recipe.base.duration,
-                recipe.synthesizer.duration,
+                synthesis.base.duration,
+                synthesis.synthesizer.duration,
                 people(wanted),
             );
         }

@@ -32,7 +32,7 @@ fn scores(results: &Results, text: &mut String) {
         .arm_order
         .first()
         .and_then(|arm| results.arms.get(arm))
-        .map(|arm| arm.metrics.keys().collect())
+        .map(|arm| arm.metrics.keys().filter(|metric| is_compared(results, metric)).collect())
         .unwrap_or_default();
     for metric in metrics {
         for (index, arm) in results.arm_order.iter().enumerate() {
@@ -60,6 +60,11 @@ fn scores(results: &Results, text: &mut String) {
         seeds,
         if seeds == 1 { "seed, so nothing here speaks of variation between seeds" } else { "seeds" },
     );
+}
+
+/// A recipe may list the metrics it compares on; the table keeps to them.
+fn is_compared(results: &Results, metric: &str) -> bool {
+    results.comparisons.is_empty() || comparison_of(results, metric).is_some()
 }
 
 fn comparison_of<'r>(results: &'r Results, metric: &str) -> Option<&'r Comparison> {
