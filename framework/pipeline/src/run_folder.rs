@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sbp_core::Fingerprint;
 use sbp_recipe::Plan;
 
 use crate::files;
@@ -32,6 +33,17 @@ impl RunFolder {
     /// The run folder of a plan.
     pub fn of(home: &Path, plan: &Plan) -> Self {
         Self { path: home.join("runs").join(&plan.recipe.recipe.name).join(plan.id.short()) }
+    }
+
+    /// The folder of a sweep, beside those of its points.
+    pub(crate) fn of_sweep(home: &Path, first: &Plan, id: &Fingerprint) -> Self {
+        let name = &first.recipe.recipe.name;
+        Self { path: home.join("runs").join(name).join(format!("sweep-{}", id.short())) }
+    }
+
+    /// The way from this folder to another.
+    pub(crate) fn to(&self, other: &Self) -> PathBuf {
+        relative(&self.path, &other.path)
     }
 
     /// `report/results.json`.

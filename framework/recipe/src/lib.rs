@@ -14,13 +14,15 @@ pub mod plan;
 mod recipe;
 mod schema;
 mod source;
+mod sweep;
 
 pub use arm::{ArmSection, TrainingDelta};
 pub use diagnostic::{Problem, RecipeErrors};
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
     RecipeSection, SplitsSection, Synthesis, SynthesizerSection, TokenizerSection, TrainingSection,
 };
 pub use schema::recipe_schema;
+pub use sweep::{Axis, Point, SweepMode, SweepSection};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::match_compute::{ArmBudget, arm_budget};
-use crate::{Loaded, Recipe, Synthesis};
+use crate::{Loaded, Point, Recipe, Synthesis};
 
 /// A study ready to run.
 #[derive(Debug, Clone)]
@@ -19,6 +19,9 @@ pub struct Plan {
     pub recipe: Recipe,
     /// Identity of the study: the recipe without what cannot change a result.
     pub id: Fingerprint,
+    /// Where in a sweep it stands: axis and value. Empty without one, and never part of the identity: a point is
+    /// the same study as the recipe that writes its values out.
+    pub point: Point,
     /// The recipe as it was written, for the run folder.
     pub written: String,
 }
@@ -45,7 +48,7 @@ impl Plan {
     /// Resolves a loaded recipe.
     pub fn new(loaded: Loaded) -> Self {
         let written = loaded.written().to_owned();
-        let recipe = loaded.recipe;
+        let (recipe, point) = (loaded.recipe, loaded.point);
         let mut identity = serde_json::to_value(&recipe).unwrap_or_default();
         for pointer in crate::schema::path_pointers(&identity) {
             if let Some(path) = identity.pointer_mut(&pointer) {
@@ -57,7 +60,7 @@ impl Plan {
                 *value = Value::Null;
             }
         }
-        Self { id: Fingerprint::of_value(&identity), recipe, written }
+        Self { id: Fingerprint::of_value(&identity), recipe, point, written }
     }
 
     /// The resolved recipe as TOML.

@@ -17,7 +17,7 @@ pub(crate) struct Place {
 }
 
 /// One layer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
     /// How messages call it: a file name, `--set`, `profile "gpu" of quickstart.toml`.
     pub(crate) name: String,
@@ -41,6 +41,11 @@ impl Source {
         source.table(document.as_table(), "", &mut values)?;
         source.values = values;
         Ok(source)
+    }
+
+    /// Whether the layer is a `--set` of the command line.
+    pub(crate) fn is_set(&self) -> bool {
+        self.name.starts_with("--set")
     }
 
     fn table(
