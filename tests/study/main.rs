@@ -3,6 +3,7 @@
 mod bad_input;
 mod interrupted;
 mod reproducible;
+mod sweep;
 mod without_torch;
 
 use sbp_plugins as _;
