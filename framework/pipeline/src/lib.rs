@@ -7,6 +7,7 @@ mod batches;
 mod error;
 mod files;
 mod leakage;
+mod lock;
 mod manifest;
 mod pipeline;
 pub mod report;
@@ -19,6 +20,7 @@ mod tokenizer;
 mod watch;
 
 pub use error::{Error, Result};
+pub use lock::Lock;
 pub use pipeline::{Finished, Options, run};
 pub use report::results::{Results, results_schema};
 pub use run_folder::{RunFolder, home_of};

@@ -11,6 +11,7 @@ use sbp_plugin::slots::mixer::Source;
 use sbp_plugin::slots::tracker::RunCard;
 use sbp_recipe::Plan;
 
+use crate::lock::Lock;
 use crate::manifest::Manifest;
 use crate::report::results::{ArmRun, Findings, Results};
 use crate::report::table;
@@ -57,6 +58,7 @@ pub fn run(
 ) -> Result<Finished> {
     let folder = RunFolder::of(options.home, plan);
     folder.begin(plan)?;
+    Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
     let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
     files::write_json(&folder.path.join("manifest.json"), &manifest)?;
     let watch = watch(plan, &folder, reporter)?;

@@ -16,6 +16,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::lock::Lock;
 use crate::pipeline::{Finished, Options, run};
 use crate::report::compare::Comparison;
 use crate::report::results::Metric;
@@ -122,6 +123,7 @@ pub fn run_sweep(
     let folder = RunFolder::of_sweep(options.home, first, &id);
     files::create_folder(&folder.path.join("report"))?;
     files::write_whole(&folder.path.join("recipe.toml"), first.written.as_bytes())?;
+    Lock::of(plans)?.write(&folder.path.join("recipe.lock.json"))?;
     let mut points = Vec::new();
     for (index, plan) in plans.iter().enumerate() {
         reporter.show(&format!("\n== point {} of {}: {}", index + 1, plans.len(), plan.point));

@@ -24,5 +24,6 @@ pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
     RecipeSection, SplitsSection, Synthesis, SynthesizerSection, TokenizerSection, TrainingSection,
 };
-pub use schema::recipe_schema;
+pub use schema::{SCHEMA_VERSION, recipe_schema};
+pub use source::dotted;
 pub use sweep::{Axis, Point, SweepMode, SweepSection};

@@ -20,13 +20,11 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
         room(recipe, section, &mut found);
     }
     metrics(recipe, &mut found);
-    for (pointer, message) in plugin_problems(recipe) {
-        found.add(
-            &pointer,
-            "sbp::plan::option",
-            message,
-            "see `sbp plugins show` for what each option means",
-        );
+    for (pointer, choice) in recipe.choices() {
+        for (option, message) in choice.check() {
+            let help = format!("see `sbp plugins show {}` for what each option means", choice.kind());
+            found.add(&format!("{pointer}/{option}"), "sbp::plan::option", message, &help);
+        }
     }
     found.problems
 }
@@ -196,46 +194,4 @@ fn metrics(recipe: &Recipe, found: &mut Findings<'_>) {
             );
         }
     }
-}
-
-/// What the plugins themselves say of their options: `(pointer, message)`.
-fn plugin_problems(recipe: &Recipe) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut add = |at: &str, problems: Vec<(&'static str, String)>| {
-        found.extend(problems.into_iter().map(|(field, message)| (format!("{at}/{field}"), message)));
-    };
-    add("/corpus", recipe.corpus.check());
-    add("/mixer", recipe.mixer.check());
-    add("/training/schedule", recipe.training.schedule.check());
-    if let Some(embedder) = &recipe.embedder {
-        add("/embedder", embedder.check());
-    }
-    if let Some(retriever) = &recipe.retriever {
-        add("/retriever", retriever.check());
-    }
-    for (index, filter) in recipe.pairs.filters.iter().enumerate() {
-        add(&format!("/pairs/filters/{index}"), filter.check());
-    }
-    if let Some(section) = &recipe.synthesizer {
-        add("/synthesizer/objective", section.objective.check());
-        add("/synthesizer/sampling", section.sampling.check());
-        add("/synthesizer/tuning/schedule", section.tuning.schedule.check());
-        for (index, filter) in section.filters.iter().enumerate() {
-            add(&format!("/synthesizer/filters/{index}"), filter.check());
-        }
-    }
-    for (name, arm) in &recipe.arms {
-        let at = format!("/arms/{}", escape(name));
-        add(&at, arm.check());
-        if let Some(schedule) = &arm.training.schedule {
-            add(&format!("{at}/training/schedule"), schedule.check());
-        }
-    }
-    for (index, evaluator) in recipe.evaluators.iter().enumerate() {
-        add(&format!("/evaluators/{index}"), evaluator.check());
-    }
-    for (index, tracker) in recipe.trackers.iter().enumerate() {
-        add(&format!("/trackers/{index}"), tracker.check());
-    }
-    found
 }

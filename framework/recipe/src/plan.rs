@@ -26,7 +26,8 @@ pub struct Plan {
     pub written: String,
 }
 
-/// What cannot change a result and stays out of the identity: where it runs and who watches.
+/// What cannot change a result and stays out of the identity: where it runs and who watches. So do paths, whose
+/// content counts.
 const NOT_IDENTITY: [&str; 3] = ["/execution", "/trackers", "/recipe/description"];
 
 /// One arm of a plan.
@@ -49,18 +50,12 @@ impl Plan {
     pub fn new(loaded: Loaded) -> Self {
         let written = loaded.written().to_owned();
         let (recipe, point) = (loaded.recipe, loaded.point);
-        let mut identity = serde_json::to_value(&recipe).unwrap_or_default();
-        for pointer in crate::schema::path_pointers(&identity) {
-            if let Some(path) = identity.pointer_mut(&pointer) {
-                *path = Value::Null;
-            }
-        }
-        for pointer in NOT_IDENTITY {
-            if let Some(value) = identity.pointer_mut(pointer) {
-                *value = Value::Null;
-            }
-        }
-        Self { id: Fingerprint::of_value(&identity), recipe, point, written }
+        Self { id: Fingerprint::of_value(&identity(&recipe)), recipe, point, written }
+    }
+
+    /// The recipe without what cannot change a result, as JSON.
+    pub fn identity(&self) -> Value {
+        identity(&self.recipe)
     }
 
     /// The resolved recipe as TOML.
@@ -198,6 +193,25 @@ impl Plan {
         }
         text
     }
+}
+
+fn identity(recipe: &Recipe) -> Value {
+    let mut identity = serde_json::to_value(recipe).unwrap_or_default();
+    let paths = crate::schema::path_pointers(&identity);
+    for pointer in paths.iter().map(String::as_str).chain(NOT_IDENTITY) {
+        let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
+        match identity.pointer_mut(parent) {
+            Some(Value::Object(parent)) => drop(parent.remove(name)),
+            // A list keeps its length, which may mean something.
+            Some(Value::Array(parent)) => {
+                if let Some(path) = name.parse().ok().and_then(|index: usize| parent.get_mut(index)) {
+                    *path = Value::Null;
+                }
+            }
+            _ => {}
+        }
+    }
+    identity
 }
 
 /// Unique training tokens of a source.

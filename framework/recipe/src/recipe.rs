@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use sbp_core::{Duration, ModelConfig};
 use sbp_plugin::ports::AdamW;
-use sbp_plugin::registry::RecipePath;
+use sbp_plugin::registry::{Choice, RecipePath, Slot};
 use sbp_plugin::{Selected, slots};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmSection;
+use crate::source::escape;
 
 /// The arms, by name.
 pub type Arms = BTreeMap<String, ArmSection>;
@@ -105,6 +106,38 @@ impl Recipe {
         }
     }
 
+    /// Every plugin that the recipe chooses, by JSON pointer.
+    pub fn choices(&self) -> Vec<(String, &dyn Choice)> {
+        let mut choices: Vec<(String, &dyn Choice)> = vec![
+            ("/corpus".to_owned(), &self.corpus),
+            ("/mixer".to_owned(), &self.mixer),
+            ("/training/schedule".to_owned(), &self.training.schedule),
+        ];
+        if let Some(embedder) = &self.embedder {
+            choices.push(("/embedder".to_owned(), embedder));
+        }
+        if let Some(retriever) = &self.retriever {
+            choices.push(("/retriever".to_owned(), retriever));
+        }
+        list("/pairs/filters", &self.pairs.filters, &mut choices);
+        if let Some(section) = &self.synthesizer {
+            choices.push(("/synthesizer/objective".to_owned(), &section.objective));
+            choices.push(("/synthesizer/tuning/schedule".to_owned(), &section.tuning.schedule));
+            choices.push(("/synthesizer/sampling".to_owned(), &section.sampling));
+            list("/synthesizer/filters", &section.filters, &mut choices);
+        }
+        for (name, arm) in &self.arms {
+            let at = format!("/arms/{}", escape(name));
+            if let Some(schedule) = &arm.training.schedule {
+                choices.push((format!("{at}/training/schedule"), schedule));
+            }
+            choices.push((at, &arm.plugin));
+        }
+        list("/evaluators", &self.evaluators, &mut choices);
+        list("/trackers", &self.trackers, &mut choices);
+        choices
+    }
+
     /// How an arm is trained: the shared settings with its own laid over them.
     pub fn training_of(&self, arm: &str) -> TrainingSection {
         match self.arms.get(arm) {
@@ -112,6 +145,10 @@ impl Recipe {
             None => self.training.clone(),
         }
     }
+}
+
+fn list<'a, S: Slot>(at: &str, of: &'a [Selected<S>], choices: &mut Vec<(String, &'a dyn Choice)>) {
+    choices.extend(of.iter().enumerate().map(|(index, one)| (format!("{at}/{index}"), one as &dyn Choice)));
 }
 
 /// What the study is called and how often it is repeated.

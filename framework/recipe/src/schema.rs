@@ -31,6 +31,9 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     schema
 });
 
+/// Version of the recipe language: raised when an option changes its meaning or is taken away.
+pub const SCHEMA_VERSION: u32 = 1;
+
 /// The JSON Schema of a recipe, for the plugins linked into this program.
 pub fn recipe_schema() -> &'static Value {
     &SCHEMA

@@ -135,7 +135,7 @@ impl Source {
 }
 
 /// A JSON pointer as people write it: `/pairs/filters/0/kind` is `pairs.filters[0].kind`.
-pub(crate) fn dotted(pointer: &str) -> String {
+pub fn dotted(pointer: &str) -> String {
     let mut dotted = String::new();
     for part in pointer.split('/').skip(1) {
         if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
