@@ -66,12 +66,12 @@ pub(crate) fn generate(mode: Generate) -> Result<ExitCode> {
     Ok(step(heading, &mut command)?.unwrap_or(ExitCode::SUCCESS))
 }
 
-/// Builds `sbp` and turns into it, so that its signals and exit code are its own.
+/// Builds `sbp` with its engine and turns into it, so that its signals and exit code are its own.
 pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
     let mut build = cargo();
     build
-        .args(["build", "--release", "--package", "sbp-cli", "--bin", "sbp"])
-        // Tells where the binary went, whatever the target folder is called.
+        .args(["build", "--release", "--package", "sbp-cli", "--package", "sbp-engine", "--bins"])
+        // Tells where the binaries went, whatever the target folder is called.
         .arg("--message-format=json-render-diagnostics")
         .arg("--manifest-path")
         .arg(repository_root().join("Cargo.toml"))
@@ -87,7 +87,8 @@ pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
     let speaker = std::thread::spawn(move || hold_back(messages));
     let mut binary = None;
     for line in BufReader::new(child.stdout.take().expect("was piped")).lines() {
-        binary = executable(&line.map_err(|e| format!("cannot read from cargo: {e}"))?).or(binary);
+        let line = line.map_err(|e| format!("cannot read from cargo: {e}"))?;
+        binary = executable(&line).filter(|it| it.ends_with("/sbp")).or(binary);
     }
     let status = child.wait().map_err(|e| format!("cannot wait for cargo: {e}"))?;
     let held_back = speaker.join().unwrap_or_default();
