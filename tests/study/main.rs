@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod interrupted;
+mod locked;
 mod reproducible;
 mod sweep;
 mod without_torch;

@@ -104,10 +104,26 @@ impl Lock {
         files::write_json(path, self)
     }
 
-    /// What is not as it was locked, a line each: `points[0].recipe.training.peak_lr: 0.004 is locked, 0.005 found`.
+    /// What is not as it was locked, a line each: `recipe.training.peak_lr: 0.004 is locked, 0.005 found`.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut lines = Vec::new();
-        compare(&self.0, &now.0, "", &mut lines);
+        compare(&without_points(&self.0), &without_points(&now.0), "", &mut lines);
+        let (locked, found) = (points(&self.0), points(&now.0));
+        if locked.len() != found.len() {
+            lines.push(format!("the sweep: {} points are locked, {} found", locked.len(), found.len()));
+            return lines;
+        }
+        let mut where_found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (index, (locked, found)) in locked.iter().zip(found).enumerate() {
+            let mut lines = Vec::new();
+            compare(locked, found, "", &mut lines);
+            for line in lines {
+                where_found.entry(line).or_default().push((index + 1).to_string());
+            }
+        }
+        lines.extend(where_found.into_iter().map(|(line, at)| {
+            if at.len() == locked.len() { line } else { format!("{line} (point {})", at.join(", ")) }
+        }));
         lines
     }
 }
@@ -133,6 +149,16 @@ impl PointLock {
             recipe: plan.identity(),
         })
     }
+}
+
+fn points(lock: &Value) -> &[Value] {
+    lock["points"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn without_points(lock: &Value) -> Value {
+    let mut lock = lock.clone();
+    lock["points"].take();
+    lock
 }
 
 /// The leaves in which two values differ. A plan's fingerprint differs with any of them and says nothing itself.
@@ -170,20 +196,23 @@ mod tests {
 
     #[test]
     fn every_changed_leaf_is_named() {
-        let lock = |lr: f64, version: u32| {
-            Lock(json!({"points": [{
+        let point = |lr: f64, version: u32| {
+            json!({
                 "plan": lr.to_string(),
                 "plugins": {"mixer": {"kind": "joint", "version": version}},
                 "recipe": {"training": {"peak_lr": lr}, "arms": {"a": {}}},
-            }]}))
+            })
         };
-        assert_eq!(lock(0.1, 1).differences(&lock(0.1, 1)), Vec::<String>::new());
+        let lock = |points: &[Value]| Lock(json!({"sbp": "1", "points": points}));
+        let locked = lock(&[point(0.1, 1), point(0.3, 1)]);
+        assert_eq!(locked.differences(&locked), Vec::<String>::new());
         assert_eq!(
-            lock(0.1, 1).differences(&lock(0.2, 2)),
+            locked.differences(&lock(&[point(0.2, 2), point(0.3, 2)])),
             [
-                "points[0].plugins.mixer.version: 1 is locked, 2 found",
-                "points[0].recipe.training.peak_lr: 0.1 is locked, 0.2 found",
+                "plugins.mixer.version: 1 is locked, 2 found",
+                "recipe.training.peak_lr: 0.1 is locked, 0.2 found (point 1)",
             ]
         );
+        assert_eq!(locked.differences(&lock(&[point(0.1, 1)])), ["the sweep: 2 points are locked, 1 found"]);
     }
 }

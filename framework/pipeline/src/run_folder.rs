@@ -36,9 +36,9 @@ impl RunFolder {
     }
 
     /// The folder of a sweep, beside those of its points.
-    pub(crate) fn of_sweep(home: &Path, first: &Plan, id: &Fingerprint) -> Self {
-        let name = &first.recipe.recipe.name;
-        Self { path: home.join("runs").join(name).join(format!("sweep-{}", id.short())) }
+    pub fn of_sweep(home: &Path, plans: &[Plan]) -> Self {
+        let name = plans.first().map_or("", |first| &first.recipe.recipe.name);
+        Self { path: home.join("runs").join(name).join(format!("sweep-{}", sweep_id(plans).short())) }
     }
 
     /// The way from this folder to another.
@@ -79,6 +79,11 @@ impl RunFolder {
         let _ = std::fs::remove_file(link);
         symlink(&relative, link).map_err(Error::file("link", link))
     }
+}
+
+/// Identity of a sweep: of its points, in order.
+pub(crate) fn sweep_id(plans: &[Plan]) -> Fingerprint {
+    Fingerprint::of_value(&plans.iter().map(|plan| &plan.id).collect::<Vec<_>>())
 }
 
 #[cfg(unix)]

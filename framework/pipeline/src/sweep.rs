@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sbp_core::Fingerprint;
 use sbp_plugin::ports::Runtime;
 use sbp_recipe::match_compute::Verdict;
 use sbp_recipe::{Plan, Point};
@@ -21,6 +20,7 @@ use crate::pipeline::{Finished, Options, run};
 use crate::report::compare::Comparison;
 use crate::report::results::Metric;
 use crate::report::table;
+use crate::run_folder::sweep_id;
 use crate::watch::Reporter;
 use crate::{Error, Result, RunFolder, files};
 
@@ -118,9 +118,7 @@ pub fn run_sweep(
     options: &Options<'_>,
 ) -> Result<FinishedSweep> {
     let first = plans.first().ok_or_else(|| Error::Corpus("a sweep has no points".to_owned()))?;
-    let ids: Vec<&Fingerprint> = plans.iter().map(|plan| &plan.id).collect();
-    let id = Fingerprint::of_value(&json!(ids));
-    let folder = RunFolder::of_sweep(options.home, first, &id);
+    let folder = RunFolder::of_sweep(options.home, plans);
     files::create_folder(&folder.path.join("report"))?;
     files::write_whole(&folder.path.join("recipe.toml"), first.written.as_bytes())?;
     Lock::of(plans)?.write(&folder.path.join("recipe.lock.json"))?;
@@ -147,7 +145,7 @@ pub fn run_sweep(
     let results = SweepResults {
         schema_version: 1,
         recipe: first.recipe.recipe.name.clone(),
-        sweep: id.to_string(),
+        sweep: sweep_id(plans).to_string(),
         points,
         timing: json!({"elapsed_secs": elapsed.as_secs_f64()}),
     };

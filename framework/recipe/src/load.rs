@@ -13,7 +13,7 @@ use crate::Recipe;
 use crate::check;
 use crate::diagnostic::{Problem, RecipeErrors};
 use crate::schema;
-use crate::source::{Place, Source, escape};
+use crate::source::{Place, Source, dotted, escape};
 use crate::sweep::{self, Point};
 
 /// What the command line adds to a recipe.
@@ -42,9 +42,15 @@ impl Loaded {
         let mut rows = Vec::new();
         leaves(&resolved, String::new(), &mut |pointer, value| {
             let origin = self.layers.origin(pointer).unwrap_or_else(|| "default".to_owned());
-            rows.push((crate::source::dotted(pointer), value.to_string(), origin));
+            rows.push((dotted(pointer), value.to_string(), origin));
         });
         rows
+    }
+
+    /// A warning at the place of an option, for what only a look at the data can tell.
+    pub fn warning(&self, pointer: &str, code: &'static str, message: &str) -> Problem {
+        let problem = Problem::new(code, format!("`{}`: {message}", dotted(pointer))).warning();
+        check::at_value(&self.layers, problem, pointer)
     }
 
     /// The text of the recipe file as written.

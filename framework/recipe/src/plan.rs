@@ -53,6 +53,11 @@ impl Plan {
         Self { id: Fingerprint::of_value(&identity(&recipe)), recipe, point, written }
     }
 
+    /// Whether it is a point of a sweep.
+    pub fn is_point(&self) -> bool {
+        !self.point.0.is_empty()
+    }
+
     /// The recipe without what cannot change a result, as JSON.
     pub fn identity(&self) -> Value {
         identity(&self.recipe)
