@@ -5,15 +5,19 @@
 //! touches neither data nor tensors.
 
 mod check;
+mod code;
 pub mod diagnostic;
 mod load;
 pub mod match_compute;
 mod meaning;
 pub mod plan;
+mod read;
 mod recipe;
 mod schema;
 mod source;
+mod suggest;
 
+pub use code::Code;
 pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load};
 pub use plan::Plan;

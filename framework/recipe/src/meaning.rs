@@ -3,6 +3,7 @@
 use sbp_plugin::registry::BuildContext;
 
 use crate::check::at_value;
+use crate::code::Code;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
 use crate::source::{dotted, escape};
@@ -18,7 +19,7 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
     };
     if let Err(error) = recipe.model.check() {
         let pointer = format!("/model/{}", error.field);
-        report(&pointer, "sbp::plan::model_shape", error.message, "choose sizes that fit together");
+        report(&pointer, Code::ModelShape, error.message, "choose sizes that fit together");
     }
     for (role, name) in [("baseline", &recipe.comparison.baseline), ("oracle", &recipe.comparison.oracle)] {
         // A study without an oracle is a study; one that names an absent arm is a mistake.
@@ -26,7 +27,7 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
         if !recipe.arms.contains_key(name) && (role == "baseline" || !is_default) {
             report(
                 &format!("/comparison/{role}"),
-                "sbp::plan::unknown_arm",
+                Code::UnknownArm,
                 format!("no arm is called \"{name}\""),
                 &format!("the arms are {}", recipe.arms.keys().cloned().collect::<Vec<_>>().join(", ")),
             );
@@ -35,7 +36,7 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
     for (name, _) in recipe.arms.iter().filter(|(name, _)| !is_file_name(name)) {
         report(
             &format!("/arms/{}", escape(name)),
-            "sbp::plan::arm_name",
+            Code::ArmName,
             "an arm's name becomes a folder".to_owned(),
             "use letters, digits, `-` and `_`",
         );
@@ -45,7 +46,7 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
         if longest + 2 >= context {
             report(
                 "/synthesizer/sampling/max_new_tokens",
-                "sbp::plan::no_room_for_seed",
+                Code::NoRoomForSeed,
                 format!(
                     "completions of up to {longest} tokens leave no room for a seed document in a context of {context}"
                 ),
@@ -59,13 +60,13 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
     if seeds.len() != recipe.recipe.seeds.len() {
         report(
             "/recipe/seeds",
-            "sbp::plan::repeated_seed",
+            Code::RepeatedSeed,
             "a seed is listed twice".to_owned(),
             "list each seed once",
         );
     }
     for (pointer, message) in plugin_problems(recipe) {
-        report(&pointer, "sbp::plan::option", message, "see `sbp plugins show` for what each option means");
+        report(&pointer, Code::PluginOption, message, "see `sbp plugins show` for what each option means");
     }
     problems
 }
