@@ -45,8 +45,9 @@ pub(crate) fn check(layers: &Layers) -> Result<Recipe, Vec<Problem>> {
 fn against_schema(layers: &Layers) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut missing = Vec::new();
-    // Required options that are there under a wrong name: one mistake, one problem.
+    // What is there under a wrong name is not missing as well: one mistake, one problem.
     let mut misnamed = HashSet::new();
+    let mut told = HashSet::new();
     for violation in violations(&layers.merged) {
         let pointer = violation.instance_path().as_str();
         let here = applicable(&layers.merged, pointer);
@@ -64,12 +65,15 @@ fn against_schema(layers: &Layers) -> Vec<Problem> {
             ValidationErrorKind::Enum { .. } if pointer.ends_with("/kind") => {
                 problems.push(names::unknown_kind(layers, pointer, violation.instance()));
             }
-            _ if violation.instance().is_null() => {}
+            // A slot and each of its plugins say that they are tables.
+            kind if violation.instance().is_null()
+                || !told.insert((pointer.to_owned(), kind.keyword().to_owned())) => {}
             kind => problems.push(values::wrong_value(layers, pointer, kind, violation.instance(), &here)),
         }
     }
+    let extends = misnamed.iter().any(|(_, meant)| meant == "extends");
     for (pointer, name, here) in missing {
-        if !misnamed.contains(&(pointer.clone(), name.clone())) {
+        if !extends && !misnamed.contains(&(pointer.clone(), name.clone())) {
             problems.push(names::missing_field(layers, &pointer, &name, &here));
         }
     }

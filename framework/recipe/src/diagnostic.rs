@@ -51,7 +51,8 @@ impl Problem {
         self.excerpt = Some(Box::new(Excerpt {
             layer: source.name.clone(),
             file: source.file.clone(),
-            text: source.text.clone(),
+            // Without a last line end, miette does not point behind the last character.
+            text: source.text.clone() + "\n",
             span,
             label: "here".to_owned(),
         }));

@@ -1,7 +1,8 @@
 //! Reading one layer: a file with what it extends, a profile, a `--set`.
 
+use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use crate::source::{Source, dotted, escape};
 use crate::suggest::{listed, nearest};
 
 /// Reads a file and, before it, what it extends. `asked_by` is the file that extends it, with the place in its list.
+/// A layer's name is the path as people would write it from the current folder.
 pub(crate) fn read_file(
     path: &Path,
     asked_by: Option<(&Source, usize)>,
@@ -18,7 +20,7 @@ pub(crate) fn read_file(
     sources: &mut Vec<Source>,
     problems: &mut Vec<Problem>,
 ) {
-    let name = asked_by.map_or_else(|| path.display().to_string(), |_| shown(path));
+    let name = shown(path);
     let point = |problem: Problem| match asked_by {
         Some((source, index)) => {
             let place = source.places.get(&format!("/extends/{index}"));
@@ -38,9 +40,13 @@ pub(crate) fn read_file(
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let why = if path.is_dir() { "it is a folder".to_owned() } else { error.to_string() };
+            let why = match error.kind() {
+                _ if path.is_dir() => "it is a folder".to_owned(),
+                ErrorKind::NotFound => "there is no such file".to_owned(),
+                _ => error.to_string(),
+            };
             let problem = Problem::new(Code::Unreadable, format!("cannot read {name}: {why}"));
-            problems.push(point(problem).help(other_recipes(path)));
+            problems.push(point(problem).help(other_recipes(path, &name)));
             return;
         }
     };
@@ -82,35 +88,42 @@ pub(crate) fn read_file(
     sources.push(source);
 }
 
-/// A path as messages show it: from the current folder where it lies in there, without `..`.
+/// A path without the `folder/..` that come of going from file to file.
 fn shown(path: &Path) -> String {
-    let clean = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let here = std::env::current_dir().and_then(|folder| folder.canonicalize());
-    let relative = here.ok().and_then(|here| clean.strip_prefix(here).ok().map(Path::to_owned));
-    relative.unwrap_or(clean).display().to_string()
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match (part, clean.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(clean.pop()),
+            (Component::CurDir, _) => {}
+            _ => clean.push(part),
+        }
+    }
+    // Past a link to a folder, `..` leads elsewhere.
+    let same = |a: &Path, b: &Path| a.canonicalize().ok() == b.canonicalize().ok();
+    if same(&clean, path) { clean.display().to_string() } else { path.display().to_string() }
 }
 
 /// Which recipe may have been meant by a path that is none.
-fn other_recipes(path: &Path) -> String {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let mut recipes: Vec<String> = std::fs::read_dir(here)
+fn other_recipes(path: &Path, name: &str) -> String {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut recipes: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "toml"))
         .filter(|entry| entry.path().is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|file| file.ends_with(".toml"))
         .collect();
     recipes.sort();
+    let recipes = recipes.iter().map(String::as_str);
+    if path.is_dir() {
+        return format!("name a recipe, such as those in there: {}", listed(recipes));
+    }
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
-    let near = nearest(&wanted, recipes.iter().map(String::as_str));
-    match near {
-        Some(near) if !path.is_dir() => format!("did you mean {}?", folder.join(near).display()),
-        _ if path.is_dir() && !recipes.is_empty() => {
-            format!("name one of its recipes: {}", listed(recipes.iter().map(String::as_str)))
-        }
-        _ => "check the path; a recipe is a TOML file, as those in recipes/".to_owned(),
+    match nearest(&wanted, recipes) {
+        Some(near) => format!("did you mean {}?", Path::new(name).with_file_name(near).display()),
+        None => "check the path; a recipe is a TOML file, as those in recipes/".to_owned(),
     }
 }
 
@@ -175,12 +188,12 @@ pub(crate) fn push_profile(profile: &str, sources: &mut Vec<Source>) -> Result<(
         known.sort_unstable();
         known.dedup();
         let help = match nearest(profile, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`? the profiles are {}", listed(known)),
+            Some(near) => format!("did you mean `{near}`?\nprofiles: {}", listed(known)),
             None if known.is_empty() => {
-                "it has none; a profile is a table such as [profiles.gpu] in the recipe or in what it extends"
+                "a profile is a table such as [profiles.gpu] in the recipe or in what it extends; there are none"
                     .to_owned()
             }
-            None => format!("the profiles are {}", listed(known)),
+            None => format!("profiles: {}", listed(known)),
         };
         let place =
             Source::unparsed(format!("--profile {profile}"), None, profile.to_owned(), PathBuf::from("."));
@@ -216,7 +229,7 @@ pub(crate) fn read_set(set: &str) -> Result<Source, Problem> {
     };
     let (key, value) = (key.trim(), value.trim());
     if value.is_empty() {
-        return Err(bad("--set gives no value after `=`", set.len()..set.len())
+        return Err(bad("--set gives no value after `=`", 0..set.len())
             .help(format!("write '{key}=\"\"' if empty text is meant")));
     }
     if key.contains('[') {

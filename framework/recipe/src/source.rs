@@ -46,7 +46,7 @@ impl Source {
     pub(crate) fn parse(mut self) -> (Self, Vec<Problem>) {
         let text = self.text.clone();
         let (document, errors) = DeTable::parse_recoverable(&text);
-        let problems = errors.iter().map(|error| self.syntax_problem(error)).collect();
+        let problems = telling(errors, &text).iter().map(|error| self.syntax_problem(error)).collect();
         self.values = self.table(document.get_ref(), "");
         (self, problems)
     }
@@ -94,16 +94,35 @@ impl Source {
                 .help("a name stands once in a table, and a table once in a file: keep one of the two");
         }
         let help = match error.message() {
-            "string values must be quoted" => "put text in quotes: \"text\"",
-            message if message.starts_with("unexpected key or value") => "one option a line: name = value",
-            message if message.starts_with("key with no value") => "an option is written name = value",
-            message if message.starts_with("unclosed") => "close what was opened on this line",
-            _ => "see https://toml.io for the notation; text needs quotes, a table starts with [name]",
+            message if message.contains("array") => "is a list before this place closed with `]`?",
+            message if message.contains("inline table") => "is a table before this place closed with `}`?",
+            message if message.contains("unclosed table") => {
+                "a section starts with its name in brackets: [name]"
+            }
+            message if message.contains("key") => "write one option a line: name = value",
+            message if message.contains("string") => "text stands between two quotation marks: \"text\"",
+            _ => "<https://toml.io> describes the notation",
         };
-        Problem::new(Code::Syntax, format!("{} is not TOML: {}", self.name, error.message()))
-            .at(self, span)
-            .help(help)
+        Problem::new(Code::Syntax, format!("this is not TOML: {}", error.message())).at(self, span).help(help)
     }
+}
+
+/// Of the errors found after recovering from one, those that are mistakes of their own: one a line, and none after a
+/// bracket that is never closed.
+fn telling(mut errors: Vec<toml::de::Error>, text: &str) -> Vec<toml::de::Error> {
+    let line = |error: &toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        text.get(..start).map_or(0, |before| before.matches('\n').count())
+    };
+    errors.sort_by_key(|error| error.span().map(|span| span.start));
+    errors.dedup_by_key(|error| line(error));
+    let swallows = |error: &toml::de::Error| {
+        error.message() != "duplicate key"
+            && (error.message().contains("array") || error.message().contains("inline"))
+    };
+    let kept = errors.iter().position(swallows).map_or(errors.len(), |first| first + 1);
+    errors.truncate(kept);
+    errors
 }
 
 /// `1e6` is a float in TOML; where a whole number is asked for, it is one.

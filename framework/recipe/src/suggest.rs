@@ -22,7 +22,7 @@ fn plain(name: &str) -> String {
 
 fn farness(found: &str, name: &str) -> Option<usize> {
     let typos = strsim::damerau_levenshtein(found, name);
-    if typos <= 2.min(name.len() / 3 + 1).max(name.len() / 4) {
+    if typos <= (name.len() / 4).max(1) {
         return Some(typos);
     }
     let words = |text: &str| -> Vec<String> {

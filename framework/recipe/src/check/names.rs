@@ -1,5 +1,8 @@
 //! Names that are not known, and names that are missing.
 
+use std::collections::BTreeMap;
+
+use sbp_plugin::reference::{Card, cards};
 use serde_json::Value;
 
 use super::{at_key, at_value, below, get};
@@ -9,7 +12,6 @@ use crate::load::Layers;
 use crate::schema::{self, Home, applicable, homes};
 use crate::source::dotted;
 use crate::suggest::{listed, nearest};
-use sbp_plugin::reference::{Card, cards};
 
 /// An option or section that nobody knows, and the one of this table that was meant, if that is clear.
 pub(super) fn unknown_field(
@@ -20,7 +22,8 @@ pub(super) fn unknown_field(
 ) -> (Problem, Option<String>) {
     let full = below(pointer, key);
     let (options, value) = (schema::options(here), get(layers, &full));
-    let is_section = pointer.is_empty() && (value.is_object() || value.is_array());
+    let is_table = |value: &Value| value.is_object();
+    let is_section = pointer.is_empty() && (is_table(value) || value.get(0).is_some_and(is_table));
     let kind = get(layers, pointer).get("kind").and_then(Value::as_str);
     let place = match kind {
         _ if pointer.is_empty() => "a recipe".to_owned(),
@@ -28,27 +31,25 @@ pub(super) fn unknown_field(
         None => format!("`{}`", dotted(pointer)),
     };
     let thing = if is_section { format!("section `[{key}]`") } else { format!("option `{key}`") };
-    let lists = if pointer.is_empty() { "the sections are" } else { "the options are" };
-    let list = match options.is_empty() {
-        true => "it has no options".to_owned(),
-        false => format!("{lists} {}", listed(options.keys().copied())),
-    };
+    let lists = if pointer.is_empty() { "a recipe has" } else { "options here:" };
+    let list = format!("{lists} {}", listed(options.keys().copied()));
     let near = nearest(key, options.keys().copied()).or_else(|| described_as(key, &options));
     // A name that another table knows is no typo.
-    let belongs = belongs_to(key, pointer, kind);
-    let (help, meant) = match (near, belongs.or_else(|| belongs_by_options(key, value))) {
-        (_, Some(belongs)) => (format!("{belongs}; {list}"), None),
-        (Some(near), None) => (format!("did you mean `{near}`? {list}"), Some(near.to_owned())),
-        (None, None) => (list, None),
+    let hint = match (belongs_to(key, pointer, kind), near) {
+        (Some(belongs), _) => Some(belongs),
+        (None, Some(near)) => Some(format!("did you mean `{near}`?")),
+        (None, None) => belongs_by_options(key, value),
     };
-    let help = match (kind, layers.origin(&below(pointer, "kind")), layers.origin(&full)) {
+    let meant = if key == "extends" { Some(key) } else { near };
+    let other_layer = match (kind, layers.origin(&below(pointer, "kind")), layers.origin(&full)) {
         (Some(kind), Some(of_kind), Some(of_key)) if layer(&of_kind) != layer(&of_key) => {
-            format!("{help}; kind = \"{kind}\" is set in {of_kind}")
+            Some(format!("kind = \"{kind}\" is set in {of_kind}"))
         }
-        _ => help,
+        _ => None,
     };
+    let help = [hint, Some(list), other_layer].into_iter().flatten().collect::<Vec<_>>().join("\n");
     let problem = Problem::new(Code::UnknownField, format!("{place} has no {thing}"));
-    (at_key(layers, problem, &full).label("not known").help(help), meant)
+    (at_key(layers, problem, &full).label("not known").help(help), meant.map(str::to_owned))
 }
 
 fn layer(origin: &str) -> &str {
@@ -56,7 +57,7 @@ fn layer(origin: &str) -> &str {
 }
 
 /// The option whose description has every word of `key`.
-fn described_as<'a>(key: &str, options: &std::collections::BTreeMap<&'a str, &str>) -> Option<&'a str> {
+fn described_as<'a>(key: &str, options: &BTreeMap<&'a str, &str>) -> Option<&'a str> {
     let has = |description: &str, wanted: &str| {
         let mut words = description.split(|c: char| !c.is_alphanumeric());
         words.any(|word| word.eq_ignore_ascii_case(wanted))
@@ -123,12 +124,12 @@ pub(super) fn unknown_kind(layers: &Layers, pointer: &str, found: &Value) -> Pro
     let slot = schema::slot(&applicable(&layers.merged, table)).unwrap_or_default();
     let cards = cards();
     let known: Vec<&str> = cards.iter().filter(|card| card.slot == slot).map(|card| card.kind).collect();
-    let list = format!("the plugins are {}", listed(known.iter().copied()));
+    let list = format!("plugins here: {}", listed(known.iter().copied()));
     let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
     let other = cards.iter().find(|card| card.kind == text);
     let help = match (other, nearest(&text, known)) {
-        (Some(other), _) => format!("`{text}` is {}; {list}", with_article(other.slot)),
-        (None, Some(near)) => format!("did you mean `{near}`? {list}"),
+        (Some(other), _) => format!("`{text}` is {}\n{list}", with_article(other.slot)),
+        (None, Some(near)) => format!("did you mean `{near}`?\n{list}"),
         (None, None) => list,
     };
     let message = format!("`{}`: no {} is called \"{text}\"", dotted(table), slot.replace('_', " "));

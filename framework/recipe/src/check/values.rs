@@ -47,20 +47,16 @@ pub(super) fn wrong_value(
             (Code::WrongValue, "needs a unit".to_owned(), "no unit".to_owned())
         }
         ValidationErrorKind::MaxProperties { .. } if !units.is_empty() => {
-            let message = format!("is given in {} units, {}", given.len(), listed(given.iter().copied()));
+            let message = format!("has {} units at once: {}", given.len(), listed(given.iter().copied()));
             (Code::WrongValue, message, "one of them is enough".to_owned())
         }
         ValidationErrorKind::MinProperties { limit } => {
             (Code::OutOfRange, format!("must have at least {limit}"), format!("at least {limit}"))
         }
         ValidationErrorKind::Enum { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-            (Code::WrongValue, format!("cannot be {}", describe(found)), "not one of the choices".to_owned())
+            (Code::WrongValue, format!("cannot be {found}"), "not one of the choices".to_owned())
         }
-        _ => (
-            Code::WrongValue,
-            format!("cannot be {}", describe(found)),
-            "not of the form asked for".to_owned(),
-        ),
+        _ => (Code::WrongValue, format!("cannot be {found}"), "not of the form asked for".to_owned()),
     };
     let problem = Problem::new(code, format!("`{}` {message}", dotted(pointer)));
     let problem = at_value(layers, problem, pointer).label(label);
@@ -86,8 +82,8 @@ fn about(pointer: &str, found: &Value, here: &[&'static Value]) -> Option<String
         return Some(format!("{name}: {}", schema::purpose(here)?));
     }
     let near = nearest(found.as_str().unwrap_or_default(), choices.iter().copied());
-    let list = format!("the choices are {}", listed(choices));
-    Some(near.map_or(list.clone(), |near| format!("did you mean `{near}`? {list}")))
+    let list = format!("choices: {}", listed(choices));
+    Some(near.map_or(list.clone(), |near| format!("did you mean `{near}`?\n{list}")))
 }
 
 /// Values that TOML can write and no option can take; they are null in the merged value.
@@ -98,9 +94,9 @@ pub(super) fn unusable(layers: &Layers, value: &Value, pointer: String, problems
                 layers.find(&pointer).and_then(|(source, place)| source.text.get(place.value.clone()?));
             let (code, what, help) = match written {
                 Some(text) if text.contains("nan") || text.contains("inf") => {
-                    (Code::OutOfRange, "must be a finite number", "write a number such as 0.5 or 1e6")
+                    (Code::OutOfRange, "must be a finite number", "a number is written like 0.5 or 1e6")
                 }
-                _ => (Code::WrongType, "cannot be a date", "put it in quotes if text is meant"),
+                _ => (Code::WrongType, "cannot be a date or time", "put it in quotes if text is meant"),
             };
             let problem = Problem::new(code, format!("`{}` {what}", dotted(&pointer)));
             problems.push(at_value(layers, problem, &pointer).help(help));
@@ -134,14 +130,15 @@ fn other_notation(pointer: &str, found: &Value, here: &[&'static Value]) -> Opti
             Some("a list is replaced as a whole: give all of it".to_owned())
         }
         Value::Object(_) if schema::slot(&items).is_some() => {
-            Some(format!("each entry of a list is a table with two brackets: [[{}]]", dotted(pointer)))
+            Some(format!("there may be several: write [[{}]] with double brackets", dotted(pointer)))
         }
         Value::String(text) if schema::slot(&items).is_some() => {
             Some(format!("write {name} = [{{ kind = \"{text}\" }}]"))
         }
-        Value::Array(items) if items.len() == 1 && schema::slot(here).is_some() => {
-            Some(format!("it is one and no list: a table with single brackets, [{}]", dotted(pointer)))
-        }
+        Value::Array(items) if items.len() == 1 && schema::slot(here).is_some() => Some(format!(
+            "there is one, not a list of them: write [{}] with single brackets",
+            dotted(pointer)
+        )),
         _ if is("array") => Some(format!("put it in brackets: [{found}]")),
         Value::String(text) if schema::slot(here).is_some() => {
             let written = format!("{{ kind = \"{text}\" }}");
@@ -176,7 +173,12 @@ fn range(found: &Value, here: &[&'static Value]) -> String {
     let most = keyword(here, "maximum").filter(|most| !is_of_type(most) || found.as_f64() > most.as_f64());
     let most = most.map(plain).map(|most| format!("at most {most}"));
     let most = limit("exclusiveMaximum").map(|most| format!("below {most}")).or(most);
-    [least, most].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    match (limit("minimum"), limit("maximum"), least, most) {
+        (Some(from), Some(to), Some(_), Some(most)) if most.starts_with("at most") => {
+            format!("between {from} and {to}")
+        }
+        (_, _, least, most) => [least, most].into_iter().flatten().collect::<Vec<_>>().join(" and "),
+    }
 }
 
 /// A number as people write it: `1.0` is 1.
