@@ -6,7 +6,7 @@ use sbp_plugin::slots::arm::Supply;
 use sbp_plugin::slots::corpus::Records;
 use sbp_plugin::slots::mixer::Source;
 use sbp_recipe::plan::ArmPlan;
-use sbp_recipe::{MatchOn, Plan, Synthesis};
+use sbp_recipe::{Code, MatchOn, Plan, Synthesis};
 
 use crate::stages::failed;
 use crate::{Error, Result};
@@ -39,7 +39,7 @@ pub struct Concern {
     /// The option it is about, as a JSON pointer.
     pub pointer: String,
     /// Stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// What will happen.
     pub message: String,
     /// What to do.
@@ -74,7 +74,7 @@ pub fn preview(plan: &Plan) -> Result<Preview> {
     if recipe.budget.match_on == MatchOn::TotalFlops && overhead_flops >= budget {
         concerns.push(Concern {
             pointer: "/budget/duration".to_owned(),
-            code: "sbp::data::budget_not_met",
+            code: Code::BudgetNotReached,
             message: format!(
                 "making the synthetic documents takes about {overhead_flops:.1e} FLOPs, an arm's whole budget is {budget:.1e}"
             ),
@@ -161,7 +161,7 @@ impl Seen {
         if let Counted::Exactly(found) = self.heldout {
             concerns.push(Concern {
                 pointer: "/splits/heldout_documents".to_owned(),
-                code: "sbp::data::heldout_too_small",
+                code: Code::HeldoutTooSmall,
                 message: format!(
                     "the corpus keeps {found} documents for evaluation, {} are asked for",
                     splits.heldout_documents
@@ -173,7 +173,7 @@ impl Seen {
         if found < splits.pretrain_documents {
             concerns.push(Concern {
                 pointer: "/splits/pretrain_documents".to_owned(),
-                code: "sbp::data::pretrain_too_small",
+                code: Code::PretrainTooSmall,
                 message: format!(
                     "the corpus has {found} documents, D_pretrain needs {}",
                     splits.pretrain_documents
@@ -188,7 +188,7 @@ impl Seen {
         if let Some(most) = arms.iter().map(of_pool).max().filter(|tokens| *tokens > 0) {
             concerns.push(Concern {
                 pointer: "/splits/oracle_factor".to_owned(),
-                code: "sbp::data::oracle_too_small",
+                code: Code::OracleTooSmall,
                 message: format!(
                     "the oracle's pool has {found} documents instead of {}: {:.1} times D_pretrain, which it would pass over {:.2} times",
                     splits.pretrain_documents * splits.oracle_factor,
@@ -214,7 +214,7 @@ impl Seen {
         if share > MANY {
             concerns.push(Concern {
                 pointer: "/model/context_length".to_owned(),
-                code: "sbp::data::pairs_too_long",
+                code: Code::PairsTooLong,
                 message: format!(
                     "about {:.0}% of pairs are longer than {context} tokens and would be left out of tuning",
                     100.0 * share
@@ -233,7 +233,7 @@ impl Seen {
         if wanted as f64 > draws * each {
             concerns.push(Concern {
                 pointer: "/synthesizer/max_draws_per_seed".to_owned(),
-                code: "sbp::data::budget_not_met",
+                code: Code::BudgetNotReached,
                 message: format!(
                     "the arms ask for about {wanted} synthetic tokens; {draws:.0} draws as long as real documents give about {:.0}, and real documents would fill the rest",
                     draws * each

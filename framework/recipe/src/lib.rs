@@ -6,17 +6,21 @@
 
 mod arm;
 mod check;
+mod code;
 pub mod diagnostic;
 mod load;
 pub mod match_compute;
 mod meaning;
 pub mod plan;
+mod read;
 mod recipe;
 mod schema;
 mod source;
+mod suggest;
 mod sweep;
 
 pub use arm::{ArmSection, TrainingDelta};
+pub use code::Code;
 pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;

@@ -4,6 +4,7 @@ use sbp_core::Duration;
 use sbp_plugin::registry::BuildContext;
 
 use crate::check::at_value;
+use crate::code::Code;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
 use crate::source::{dotted, escape};
@@ -23,7 +24,7 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
     for (pointer, choice) in recipe.choices() {
         for (option, message) in choice.check() {
             let help = format!("see `sbp plugins show {}` for what each option means", choice.kind());
-            found.add(&format!("{pointer}/{option}"), "sbp::plan::option", message, &help);
+            found.add(&format!("{pointer}/{option}"), Code::PluginOption, message, &help);
         }
     }
     found.problems
@@ -36,7 +37,7 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    fn add(&mut self, pointer: &str, code: &'static str, message: String, help: &str) {
+    fn add(&mut self, pointer: &str, code: Code, message: String, help: &str) {
         let problem = Problem::new(code, format!("`{}`: {message}", dotted(pointer)));
         self.problems.push(at_value(self.layers, problem, pointer).help(help));
     }
@@ -46,7 +47,7 @@ fn names(recipe: &Recipe, found: &mut Findings<'_>) {
     for name in recipe.arms.keys().filter(|name| !is_file_name(name)) {
         found.add(
             &format!("/arms/{}", escape(name)),
-            "sbp::plan::arm_name",
+            Code::ArmName,
             "an arm's name becomes a folder".to_owned(),
             "use letters, digits, `-` and `_`",
         );
@@ -57,7 +58,7 @@ fn names(recipe: &Recipe, found: &mut Findings<'_>) {
     if seeds.len() != recipe.recipe.seeds.len() {
         found.add(
             "/recipe/seeds",
-            "sbp::plan::repeated_seed",
+            Code::RepeatedSeed,
             "a seed is listed twice".to_owned(),
             "list each seed once",
         );
@@ -71,7 +72,7 @@ fn is_file_name(name: &str) -> bool {
 fn model(recipe: &Recipe, found: &mut Findings<'_>) {
     if let Err(error) = recipe.model.check() {
         let pointer = format!("/model/{}", error.field);
-        found.add(&pointer, "sbp::plan::model_shape", error.message, "choose sizes that fit together");
+        found.add(&pointer, Code::ModelShape, error.message, "choose sizes that fit together");
     }
 }
 
@@ -82,7 +83,7 @@ fn arms(recipe: &Recipe, found: &mut Findings<'_>) {
         if !recipe.arms.contains_key(name) && (role == "baseline" || !is_default) {
             found.add(
                 &format!("/comparison/{role}"),
-                "sbp::plan::unknown_arm",
+                Code::UnknownArm,
                 format!("no arm is called \"{name}\""),
                 &format!("the arms are {}", recipe.arms.keys().cloned().collect::<Vec<_>>().join(", ")),
             );
@@ -92,7 +93,7 @@ fn arms(recipe: &Recipe, found: &mut Findings<'_>) {
     for name in recipe.arms.keys().filter(|name| share_of_synthetic(recipe, name) > 0.0) {
         found.add(
             &format!("/arms/{}", escape(name)),
-            "sbp::plan::needs_synthesizer",
+            Code::NeedsSynthesizer,
             format!("it trains on synthetic documents, but the recipe has no [{}]", missing.join("], [")),
             "add what is missing, or leave out the arm",
         );
@@ -126,7 +127,7 @@ fn budgets(recipe: &Recipe, found: &mut Findings<'_>) {
         {
             found.add(
                 pointer,
-                "sbp::plan::less_than_a_step",
+                Code::LessThanAStep,
                 format!("{tokens} tokens are less than one step of {tokens_per_step}"),
                 "give it more tokens, or lower tokens_per_step",
             );
@@ -142,7 +143,7 @@ fn budgets(recipe: &Recipe, found: &mut Findings<'_>) {
         if wanted > most {
             found.add(
                 &format!("/arms/{}", escape(name)),
-                "sbp::plan::budget_not_met",
+                Code::BudgetNotMet,
                 format!(
                     "it asks for {wanted} synthetic tokens; {} documents with {draws} draws of up to {longest} tokens give {most} at most",
                     recipe.splits.pretrain_documents
@@ -168,7 +169,7 @@ fn room(recipe: &Recipe, section: &SynthesizerSection, found: &mut Findings<'_>)
     if longest + 2 >= context {
         found.add(
             "/synthesizer/sampling/max_new_tokens",
-            "sbp::plan::no_room_for_seed",
+            Code::NoRoomForSeed,
             format!(
                 "completions of up to {longest} tokens leave no room for a seed document in a context of {context}"
             ),
@@ -188,7 +189,7 @@ fn metrics(recipe: &Recipe, found: &mut Findings<'_>) {
         if !computed.contains(metric) {
             found.add(
                 &format!("/comparison/metrics/{index}"),
-                "sbp::plan::unknown_metric",
+                Code::UnknownMetric,
                 format!("no evaluator of the recipe computes \"{metric}\""),
                 &format!("the metrics are {}", computed.join(", ")),
             );

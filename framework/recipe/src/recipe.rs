@@ -295,17 +295,17 @@ pub struct TrainingSection {
     #[schemars(range(min = 1))]
     pub tokens_per_step: u64,
     /// Learning rate at the top of the schedule.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub peak_lr: f64,
     /// Learning rate over time.
     pub schedule: Selected<slots::Schedule>,
     /// AdamW's decay of the first moment.
     #[serde(default = "default_beta1")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: f64,
     /// AdamW's decay of the second moment.
     #[serde(default = "default_beta2")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta2: f64,
     /// AdamW's term added to the root of the second moment.
     #[serde(default = "default_eps")]
@@ -317,7 +317,7 @@ pub struct TrainingSection {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global L2 norm.
     #[serde(default = "default_max_grad_norm")]
-    #[schemars(range(min = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub max_grad_norm: f64,
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::check;
+use crate::code::Code;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
 use crate::source::{Place, Source, dotted, escape};
@@ -78,21 +79,18 @@ pub(crate) fn points(layers: Layers) -> Result<Vec<(Point, Layers)>, Vec<Problem
     };
     check::check_under(&layers, "/sweep")?;
     let sweep: SweepSection = serde_json::from_value(sweep).map_err(|error| {
-        vec![Problem::new("sbp::recipe::undecodable", format!("`sweep` does not decode: {error}"))]
+        vec![Problem::new(Code::Undecodable, format!("`sweep` does not decode: {error}"))]
     })?;
     let axes = axes(&sweep, &layers)?;
     let picks = picks(&sweep, &axes, &layers).map_err(|problem| vec![problem])?;
     let below = layers.clone().without("sweep");
-    picks
-        .into_iter()
-        .map(|pick| {
-            let point =
-                axes.iter().zip(&pick).map(|(axis, &index)| (axis.name.clone(), axis.values[index].clone()));
-            let above = axes.iter().zip(&pick).map(|(axis, &index)| axis.layer(index, &layers));
-            Ok((Point(point.collect()), below.with(above)?))
-        })
-        .collect::<Result<_, Problem>>()
-        .map_err(|problem| vec![problem])
+    let points = picks.into_iter().map(|pick| {
+        let point =
+            axes.iter().zip(&pick).map(|(axis, &index)| (axis.name.clone(), axis.values[index].clone()));
+        let above = axes.iter().zip(&pick).map(|(axis, &index)| axis.layer(index, &layers));
+        (Point(point.collect()), below.with(above))
+    });
+    Ok(points.collect())
 }
 
 /// An axis whose option is understood.
@@ -143,28 +141,25 @@ fn axes<'a>(sweep: &'a SweepSection, layers: &Layers) -> Result<Vec<Located<'a>>
         if let (Some(index), SweepMode::Grid) = (repeated, sweep.mode) {
             report(
                 &format!("{at}/values/{index}"),
-                "sbp::sweep::repeated_value",
+                Code::RepeatedValue,
                 "it is listed twice".to_owned(),
                 "list each value once",
             );
         }
         let option = format!("{at}/option");
-        let keys = match toml_edit::Key::parse(&axis.option) {
-            Ok(keys) => keys.iter().map(|key| key.get().to_owned()).collect::<Vec<_>>(),
-            Err(_) => {
-                report(
-                    &option,
-                    "sbp::sweep::bad_option",
-                    format!("\"{}\" does not name an option", axis.option),
-                    "write it as for --set, such as \"training.peak_lr\"; for something inside a list, vary the whole list",
-                );
-                continue;
-            }
+        let Some(keys) = keys_of(&axis.option) else {
+            report(
+                &option,
+                Code::BadOption,
+                format!("\"{}\" does not name an option", axis.option),
+                "write it as for --set, such as \"training.peak_lr\"; for something inside a list, vary the whole list",
+            );
+            continue;
         };
         if let Some(section @ ("sweep" | "extends" | "profiles")) = keys.first().map(String::as_str) {
             report(
                 &option,
-                "sbp::sweep::bad_option",
+                Code::BadOption,
                 format!("`{section}` cannot be varied"),
                 "name an option of the study",
             );
@@ -174,16 +169,16 @@ fn axes<'a>(sweep: &'a SweepSection, layers: &Layers) -> Result<Vec<Located<'a>>
         if let Some(other) = located.iter().find(|other| other.keys == axis.keys) {
             report(
                 &option,
-                "sbp::sweep::same_option",
+                Code::SameOption,
                 format!("the axis `{}` varies the same option", other.name),
                 "give each option one axis",
             );
             continue;
         }
-        if let Some((set, _)) = layers.find_set(&axis.pointer()) {
+        if let Some(set) = layers.find_set(&axis.pointer()) {
             report(
                 &option,
-                "sbp::sweep::also_set",
+                Code::AlsoSet,
                 format!("`{}` also sets it", set.name),
                 &format!("leave that out, or set the axis: --set 'sweep.axes.{name}.values=[...]'"),
             );
@@ -192,6 +187,21 @@ fn axes<'a>(sweep: &'a SweepSection, layers: &Layers) -> Result<Vec<Located<'a>>
         located.push(axis);
     }
     if problems.is_empty() { Ok(located) } else { Err(problems) }
+}
+
+/// The keys of a dotted name, quoted ones included; none if it is not such a name.
+fn keys_of(option: &str) -> Option<Vec<String>> {
+    let mut table: toml::Table = toml::from_str(&format!("{option} = true")).ok()?;
+    let mut keys = Vec::new();
+    loop {
+        let (key, value) = table.into_iter().next()?;
+        keys.push(key);
+        table = match value {
+            toml::Value::Table(inner) => inner,
+            toml::Value::Boolean(true) => return Some(keys),
+            _ => return None,
+        };
+    }
 }
 
 /// For every point, which value of each axis.
@@ -207,7 +217,7 @@ fn picks(sweep: &SweepSection, axes: &[Located<'_>], layers: &Layers) -> Result<
                 let each: Vec<_> =
                     axes.iter().map(|axis| format!("{} has {}", axis.name, axis.values.len())).collect();
                 return Err(report(
-                    "sbp::sweep::unequal_axes",
+                    Code::UnequalAxes,
                     format!("axes of a zip are equally long; {}", each.join(", ")),
                     "give each axis as many values, or combine them with mode = \"grid\"",
                 ));
@@ -219,7 +229,7 @@ fn picks(sweep: &SweepSection, axes: &[Located<'_>], layers: &Layers) -> Result<
             let count = count.unwrap_or(usize::MAX);
             if count > MOST_POINTS {
                 return Err(report(
-                    "sbp::sweep::too_many_points",
+                    Code::TooManyPoints,
                     format!("{count} points are more than the {MOST_POINTS} that one sweep may have"),
                     "vary fewer options, or give them fewer values",
                 ));
@@ -235,4 +245,19 @@ fn picks(sweep: &SweepSection, axes: &[Located<'_>], layers: &Layers) -> Result<
         }
     };
     Ok(picks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_named_as_in_toml() {
+        let keys = |option: &str| keys_of(option).map(|keys| keys.join("/"));
+        assert_eq!(keys("training.peak_lr").as_deref(), Some("training/peak_lr"));
+        assert_eq!(keys("arms.\"a.b\".kind").as_deref(), Some("arms/a.b/kind"));
+        for wrong in ["", "a.", "a[0].b", "a = 1\nb", "two words"] {
+            assert_eq!(keys(wrong), None, "{wrong:?}");
+        }
+    }
 }
