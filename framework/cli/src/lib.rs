@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod exit;
 mod handover;
+mod locked;
 mod say;
 mod screen;
 mod stop;

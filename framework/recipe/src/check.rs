@@ -12,7 +12,7 @@ use crate::source::{dotted, escape};
 
 /// Checks the merged layers and decodes them.
 pub(crate) fn check(layers: &Layers) -> Result<Recipe, Vec<Problem>> {
-    let problems = against_schema(layers);
+    let problems = against_schema(layers, "");
     if !problems.is_empty() {
         return Err(in_order(problems));
     }
@@ -23,12 +23,19 @@ pub(crate) fn check(layers: &Layers) -> Result<Recipe, Vec<Problem>> {
     if problems.is_empty() { Ok(recipe) } else { Err(in_order(problems)) }
 }
 
-fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+/// Checks the merged layers under one pointer, and nothing else of them.
+pub(crate) fn check_under(layers: &Layers, pointer: &str) -> Result<(), Vec<Problem>> {
+    let problems = against_schema(layers, pointer);
+    if problems.is_empty() { Ok(()) } else { Err(in_order(problems)) }
+}
+
+/// Problems in the order in which a reader meets their places.
+pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by_key(Problem::position);
     problems
 }
 
-fn against_schema(layers: &Layers) -> Vec<Problem> {
+fn against_schema(layers: &Layers, under: &str) -> Vec<Problem> {
     let schema = recipe_schema();
     let validator = match jsonschema::validator_for(schema) {
         Ok(validator) => validator,
@@ -39,6 +46,9 @@ fn against_schema(layers: &Layers) -> Vec<Problem> {
     let mut problems = Vec::new();
     for error in validator.iter_errors(&layers.merged) {
         let pointer = error.instance_path().as_str().to_owned();
+        if !pointer.starts_with(under) {
+            continue;
+        }
         let here = applicable(
             schema,
             layers.merged.pointer(&pointer).unwrap_or(&Value::Null),

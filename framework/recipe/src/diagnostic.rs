@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
 
 /// One problem.
 #[derive(Debug, Clone)]
@@ -11,6 +11,7 @@ pub struct Problem {
     code: &'static str,
     message: String,
     help: Option<String>,
+    severity: Severity,
     source: Option<Box<NamedSource<String>>>,
     label: Option<(Range<usize>, String)>,
 }
@@ -18,7 +19,21 @@ pub struct Problem {
 impl Problem {
     /// A problem with a stable code and a message that names the option.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None, source: None, label: None }
+        Self {
+            code,
+            message: message.into(),
+            help: None,
+            severity: Severity::Error,
+            source: None,
+            label: None,
+        }
+    }
+
+    /// Makes it something to know rather than something that cannot be.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
     }
 
     /// Points into a text.
@@ -85,6 +100,9 @@ impl std::error::Error for Problem {}
 impl Diagnostic for Problem {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.code))
+    }
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
     }
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)

@@ -4,6 +4,7 @@
 //! resolved ([`Recipe`], every default explicit), and as a [`Plan`], every arm's budget computed. This crate
 //! touches neither data nor tensors.
 
+mod arm;
 mod check;
 pub mod diagnostic;
 mod load;
@@ -13,12 +14,16 @@ pub mod plan;
 mod recipe;
 mod schema;
 mod source;
+mod sweep;
 
+pub use arm::{ArmSection, TrainingDelta};
 pub use diagnostic::{Problem, RecipeErrors};
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
-    RecipeSection, SplitsSection, SynthesizerSection, TokenizerSection, TrainingSection,
+    RecipeSection, SplitsSection, Synthesis, SynthesizerSection, TokenizerSection, TrainingSection,
 };
-pub use schema::recipe_schema;
+pub use schema::{SCHEMA_VERSION, recipe_schema};
+pub use source::dotted;
+pub use sweep::{Axis, Point, SweepMode, SweepSection};

@@ -13,7 +13,8 @@ use crate::Recipe;
 use crate::check;
 use crate::diagnostic::{Problem, RecipeErrors};
 use crate::schema;
-use crate::source::{Place, Source, escape};
+use crate::source::{Place, Source, dotted, escape};
+use crate::sweep::{self, Point};
 
 /// What the command line adds to a recipe.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,8 @@ pub struct Overrides {
 pub struct Loaded {
     /// The typed recipe, every default explicit.
     pub recipe: Recipe,
+    /// Where in the recipe's sweep this is: axis and value. Empty for a recipe without one.
+    pub point: Point,
     layers: Layers,
 }
 
@@ -39,9 +42,15 @@ impl Loaded {
         let mut rows = Vec::new();
         leaves(&resolved, String::new(), &mut |pointer, value| {
             let origin = self.layers.origin(pointer).unwrap_or_else(|| "default".to_owned());
-            rows.push((crate::source::dotted(pointer), value.to_string(), origin));
+            rows.push((dotted(pointer), value.to_string(), origin));
         });
         rows
+    }
+
+    /// A warning at the place of an option, for what only a look at the data can tell.
+    pub fn warning(&self, pointer: &str, code: &'static str, message: &str) -> Problem {
+        let problem = Problem::new(code, format!("`{}`: {message}", dotted(pointer))).warning();
+        check::at_value(&self.layers, problem, pointer)
     }
 
     /// The text of the recipe file as written.
@@ -53,15 +62,42 @@ impl Loaded {
 /// Loads and checks a recipe file.
 ///
 /// # Errors
-/// Every problem found: in the text, in the layers, against the schema, and in meaning.
+/// Every problem found: in the text, in the layers, against the schema, and in meaning. Also when the recipe is a
+/// sweep of several points; those are for [`load_points`].
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, RecipeErrors> {
-    let name = path
-        .file_name()
-        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let fail = |problems| RecipeErrors { name: name.clone(), problems };
+    let mut points = load_points(path, overrides)?;
+    if points.len() == 1 {
+        return Ok(points.remove(0));
+    }
+    let message = format!("the recipe is a sweep of {} points, where one recipe is asked for", points.len());
+    let problem = Problem::new("sbp::sweep::several_points", message)
+        .help("leave out [sweep], or load each point of it");
+    Err(RecipeErrors { name: name_of(path), problems: vec![problem] })
+}
+
+/// Loads and checks a recipe file, and each point of its sweep if it is one.
+///
+/// # Errors
+/// Every problem found, as [`load`], in any point; a problem of several points is reported once.
+pub fn load_points(path: &Path, overrides: &Overrides) -> Result<Vec<Loaded>, RecipeErrors> {
+    let fail = |problems| RecipeErrors { name: name_of(path), problems };
     let layers = Layers::read(path, overrides).map_err(|problem| fail(vec![problem]))?;
-    let recipe = check::check(&layers).map_err(fail)?;
-    Ok(Loaded { recipe, layers })
+    let mut points = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    for (point, layers) in sweep::points(layers).map_err(fail)? {
+        match check::check(&layers) {
+            Ok(recipe) => points.push(Loaded { recipe, point, layers }),
+            Err(found) => {
+                let known: Vec<_> = problems.iter().map(Problem::to_json).collect();
+                problems.extend(found.into_iter().filter(|problem| !known.contains(&problem.to_json())));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(points) } else { Err(fail(check::in_order(problems))) }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// All layers, low to high, and their merged value.
@@ -87,6 +123,27 @@ impl Layers {
             source.values.remove("extends");
             source.values.remove("profiles");
         }
+        Self::merge(sources, recipe_text)
+    }
+
+    /// These layers with others on top.
+    pub(crate) fn with(&self, above: impl IntoIterator<Item = Source>) -> Result<Self, Problem> {
+        let sources = self.sources.iter().cloned().chain(above).collect();
+        Self::merge(sources, self.recipe_text.clone())
+    }
+
+    /// These layers without one of their sections.
+    pub(crate) fn without(mut self, section: &str) -> Self {
+        for source in &mut self.sources {
+            source.values.remove(section);
+        }
+        if let Value::Object(merged) = &mut self.merged {
+            merged.remove(section);
+        }
+        self
+    }
+
+    fn merge(mut sources: Vec<Source>, recipe_text: String) -> Result<Self, Problem> {
         drop_replaced_kinds(&mut sources);
         let mut figment = Figment::new();
         for source in &sources {
@@ -117,20 +174,22 @@ impl Layers {
         }
     }
 
+    /// The `--set` that says something about `pointer` or about what is in it.
+    pub(crate) fn find_set(&self, pointer: &str) -> Option<(&Source, &Place)> {
+        let sets = self.sources.iter().rev().filter(|source| source.is_set());
+        sets.filter_map(|source| source.places.get(pointer).map(|place| (source, place))).next()
+    }
+
     /// The layer of highest rank that is a file.
     pub(crate) fn last_file(&self) -> Option<&Source> {
-        self.sources.iter().rev().find(|source| !source.name.starts_with("--set"))
+        self.sources.iter().rev().find(|source| !source.is_set())
     }
 
     fn origin(&self, pointer: &str) -> Option<String> {
         let (source, place) = self.find(pointer)?;
         let start = place.key.clone().or_else(|| place.value.clone())?.start;
         let line = source.text.get(..start)?.matches('\n').count() + 1;
-        Some(if source.name.starts_with("--set") {
-            source.name.clone()
-        } else {
-            format!("{}:{line}", source.name)
-        })
+        Some(if source.is_set() { source.name.clone() } else { format!("{}:{line}", source.name) })
     }
 
     /// Makes relative paths absolute, each from the folder of the layer that wrote it.

@@ -7,12 +7,16 @@ use serde_json::{Map, Value, json};
 
 use crate::Recipe;
 use crate::source::escape;
+use crate::sweep::SweepSection;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema =
-        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Recipe>().to_value();
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let mut sweep = generator.subschema_for::<SweepSection>().to_value();
+    sweep["description"] = "Values to run the recipe with, each giving a study of its own.".into();
+    let mut schema = generator.into_root_schema_for::<Recipe>().to_value();
     let properties = schema.pointer_mut("/properties").and_then(Value::as_object_mut);
     if let Some(properties) = properties {
+        properties.insert("sweep".to_owned(), sweep);
         properties.insert(
             "extends".to_owned(),
             json!({"type": "array", "items": {"type": "string"}, "default": [],
@@ -26,6 +30,9 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     }
     schema
 });
+
+/// Version of the recipe language: raised when an option changes its meaning or is taken away.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// The JSON Schema of a recipe, for the plugins linked into this program.
 pub fn recipe_schema() -> &'static Value {

@@ -17,7 +17,7 @@ pub(crate) struct Place {
 }
 
 /// One layer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
     /// How messages call it: a file name, `--set`, `profile "gpu" of quickstart.toml`.
     pub(crate) name: String,
@@ -41,6 +41,11 @@ impl Source {
         source.table(document.as_table(), "", &mut values)?;
         source.values = values;
         Ok(source)
+    }
+
+    /// Whether the layer is a `--set` of the command line.
+    pub(crate) fn is_set(&self) -> bool {
+        self.name.starts_with("--set")
     }
 
     fn table(
@@ -130,7 +135,7 @@ impl Source {
 }
 
 /// A JSON pointer as people write it: `/pairs/filters/0/kind` is `pairs.filters[0].kind`.
-pub(crate) fn dotted(pointer: &str) -> String {
+pub fn dotted(pointer: &str) -> String {
     let mut dotted = String::new();
     for part in pointer.split('/').skip(1) {
         if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {

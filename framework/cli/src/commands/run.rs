@@ -11,6 +11,7 @@ use sbp_recipe::Plan;
 use crate::args::RunArgs;
 use crate::exit::{self, Done, Failure};
 use crate::handover;
+use crate::locked;
 use crate::say::say;
 use crate::screen::{Screen, people};
 use crate::stop::StopFlag;
@@ -19,8 +20,8 @@ use crate::stop::StopFlag;
 pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> {
     handover::for_threads();
     let home = home_of(&args.recipe.recipe, home_from_env());
-    let (folder, outcome) = match plan(args) {
-        Ok(plan) => (Some(RunFolder::of(&home, &plan)), run_to_table(args, &plan, &home, engine)),
+    let (folder, outcome) = match plans(args) {
+        Ok(plans) => (Some(folder_of(&home, &plans)), run_to_table(args, &plans, &home, engine)),
         Err(failure) => (None, Err(failure)),
     };
     if args.recipe.json {
@@ -29,15 +30,28 @@ pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> 
     outcome
 }
 
-fn plan(args: &RunArgs) -> Result<Plan, Failure> {
+/// The plan of the recipe, or those of its sweep's points.
+fn plans(args: &RunArgs) -> Result<Vec<Plan>, Failure> {
     let mut overrides = args.recipe.overrides();
     overrides.sets.extend(args.device.iter().map(|device| format!("execution.device=\"{device}\"")));
-    Ok(Plan::new(sbp_recipe::load(&args.recipe.recipe, &overrides)?))
+    let points = sbp_recipe::load_points(&args.recipe.recipe, &overrides)?;
+    let plans: Vec<Plan> = points.into_iter().map(Plan::new).collect();
+    if args.locked {
+        locked::check(&args.recipe.recipe, &plans)?;
+    }
+    Ok(plans)
 }
 
-fn run_to_table(args: &RunArgs, plan: &Plan, home: &Path, engine: &dyn Engine) -> Result<Done, Failure> {
+fn folder_of(home: &Path, plans: &[Plan]) -> RunFolder {
+    match plans {
+        [plan] if !plan.is_point() => RunFolder::of(home, plan),
+        plans => RunFolder::of_sweep(home, plans),
+    }
+}
+
+fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine) -> Result<Done, Failure> {
     let started = Instant::now();
-    let execution = &plan.recipe.execution;
+    let execution = &plans[0].recipe.execution;
     let mut opened = engine
         .runtime(&execution.device, execution.num_threads.and_then(NonZeroUsize::new))
         .map_err(|error| Failure::Other(error.to_string()))?;
@@ -57,16 +71,27 @@ fn run_to_table(args: &RunArgs, plan: &Plan, home: &Path, engine: &dyn Engine) -
             .unwrap_or(Path::new(".")),
         elapsed: &|| started.elapsed(),
     };
-    let finished = sbp_pipeline::run(plan, &mut *opened.runtime, &mut screen, &options)?;
-    screen.show(&format!("\n{}", finished.table));
+    let (table, done, folder) = match plans {
+        [plan] if !plan.is_point() => {
+            let finished = sbp_pipeline::run(plan, &mut *opened.runtime, &mut screen, &options)?;
+            (finished.table, Done::of(finished.results.compute_match.matched), finished.folder)
+        }
+        plans => {
+            let finished = sbp_pipeline::run_sweep(plans, &mut *opened.runtime, &mut screen, &options)?;
+            let results = &finished.results;
+            let done = if results.is_complete() { Done::of(results.is_matched()) } else { Done::Partly };
+            (finished.table, done, finished.folder)
+        }
+    };
+    screen.show(&format!("\n{table}"));
     screen.show(&format!(
         "{} in all ({})\ntable    {}\nresults  {}\nagain    the same command reuses every stage",
         people(started.elapsed()),
         screen.summary(),
-        finished.folder.path.join("report/table.md").display(),
-        finished.folder.results().display(),
+        folder.path.join("report/table.md").display(),
+        folder.results().display(),
     ));
-    Ok(if finished.results.compute_match.matched { Done::Fully } else { Done::Unmatched })
+    Ok(done)
 }
 
 /// The one object that scripts read from standard output; the folder is known when the recipe is valid.
@@ -77,7 +102,7 @@ fn print_json(folder: Option<&RunFolder>, outcome: &Result<Done, Failure>) {
         serde_json::json!({
             "run_dir": folder.map(|folder| &folder.path),
             "results": done.and(folder).map(RunFolder::results),
-            "compute_matched": done.map(|done| *done == Done::Fully),
+            "compute_matched": done.map(|done| *done != Done::Unmatched),
             "exit": exit::number(outcome),
         })
     ));
