@@ -1,4 +1,4 @@
-//! `sbp-engine` as these tests start it; also the shortest program with plugins and libtorch linked in.
+//! `sbp-engine` as these tests start it.
 
 use sbp_plugins as _;
 

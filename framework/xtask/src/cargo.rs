@@ -4,6 +4,7 @@ use crate::Result;
 use crate::setup::repository_root;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -88,7 +89,7 @@ pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
     let mut binary = None;
     for line in BufReader::new(child.stdout.take().expect("was piped")).lines() {
         let line = line.map_err(|e| format!("cannot read from cargo: {e}"))?;
-        binary = executable(&line).filter(|it| it.ends_with("/sbp")).or(binary);
+        binary = executable(&line, "sbp").or(binary);
     }
     let status = child.wait().map_err(|e| format!("cannot wait for cargo: {e}"))?;
     let held_back = speaker.join().unwrap_or_default();
@@ -129,14 +130,14 @@ fn hold_back(mut messages: impl Read + Send + 'static) -> Vec<u8> {
     Vec::new()
 }
 
-/// The path in one of cargo's JSON messages about an executable.
-fn executable(message: &str) -> Option<String> {
+/// The path in one of cargo's JSON messages, if it is about the executable of this name.
+fn executable(message: &str, name: &str) -> Option<String> {
     let (_, rest) = message.split_once("\"executable\":\"")?;
     let mut path = String::new();
     let mut chars = rest.chars();
     loop {
         match chars.next()? {
-            '"' => return Some(path),
+            '"' => return Path::new(&path).ends_with(name).then_some(path),
             '\\' => path.push(chars.next()?),
             other => path.push(other),
         }
@@ -150,8 +151,9 @@ mod tests {
     #[test]
     fn the_binary_is_read_from_cargos_messages() {
         let message = r#"{"reason":"compiler-artifact","executable":"/a b/\"c\"/sbp","fresh":true}"#;
-        assert_eq!(executable(message).as_deref(), Some("/a b/\"c\"/sbp"));
-        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#), None);
+        assert_eq!(executable(message, "sbp").as_deref(), Some("/a b/\"c\"/sbp"));
+        assert_eq!(executable(&message.replace("/sbp", "/sbp-engine"), "sbp"), None);
+        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#, "sbp"), None);
     }
 
     #[test]
