@@ -59,8 +59,12 @@ impl Problem {
         self.excerpt = Some(Box::new(Excerpt {
             layer: source.name.clone(),
             file: source.file.clone(),
-            // Without a last line end, miette does not point behind the last character.
-            text: source.text.clone() + "\n",
+            // miette does not point behind the last character where no line end follows.
+            text: if source.text.ends_with('\n') {
+                source.text.clone()
+            } else {
+                format!("{}\n", source.text)
+            },
             span,
             label: "here".to_owned(),
         }));

@@ -113,7 +113,7 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    fn read(path: &Path, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn read(path: &Path, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
         let (mut sources, mut problems) = (Vec::new(), Vec::new());
         read_file(path, None, &mut Vec::new(), &mut sources, &mut problems);
         if problems.iter().any(|problem| problem.stable_code() != Code::DuplicateKey) {

@@ -16,7 +16,7 @@ use crate::suggest::{listed, nearest};
 pub(crate) fn read_file(
     path: &Path,
     asked_by: Option<(&Source, usize)>,
-    open: &mut Vec<PathBuf>,
+    open: &mut Vec<(PathBuf, String)>,
     sources: &mut Vec<Source>,
     problems: &mut Vec<Problem>,
 ) {
@@ -30,10 +30,10 @@ pub(crate) fn read_file(
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if let Some(first) = open.iter().position(|ancestor| *ancestor == canonical) {
-        let mut circle: Vec<String> = open[first..].iter().map(|path| shown(path)).collect();
-        circle.push(name);
-        let message = format!("a recipe extends itself: {}", circle.join(" -> "));
+    if let Some(first) = open.iter().position(|(ancestor, _)| *ancestor == canonical) {
+        let through: Vec<&str> =
+            open[first..].iter().map(|(_, name)| name.as_str()).chain([&*name]).collect();
+        let message = format!("a recipe extends itself: {}", through.join(" -> "));
         problems.push(point(Problem::new(Code::ExtendsCycle, message)).help("take one out of the circle"));
         return;
     }
@@ -75,7 +75,7 @@ pub(crate) fn read_file(
         }
     };
     problems.extend(wrong_profiles(&source));
-    open.push(canonical);
+    open.push((canonical, name));
     match extends_of(&source) {
         Ok(parents) => {
             for (index, parent) in parents.iter().enumerate() {
@@ -232,11 +232,11 @@ pub(crate) fn read_set(set: &str) -> Result<Source, Problem> {
         return Err(bad("--set gives no value after `=`", 0..set.len())
             .help(format!("write '{key}=\"\"' if empty text is meant")));
     }
-    if key.contains('[') {
+    let (mut source, mut problems) = unparsed(set.to_owned()).parse();
+    if !problems.is_empty() && key.contains('[') {
         return Err(bad("--set cannot reach into a list", 0..key.len())
             .help("give the whole list, such as --set 'recipe.seeds=[1, 2]'"));
     }
-    let (mut source, mut problems) = unparsed(set.to_owned()).parse();
     let is_word = !value.starts_with(['[', '{', '"', '\'']);
     if !problems.is_empty() && is_word {
         let quoted = format!("{key}={}", Value::String(value.to_owned()));
@@ -245,5 +245,63 @@ pub(crate) fn read_set(set: &str) -> Result<Source, Problem> {
     match problems.into_iter().next() {
         Some(problem) => Err(problem.recoded(Code::BadSet).help(help)),
         None => not_in_a_layer(&source, Code::BadSet, "--set").map(|()| source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Overrides;
+    use crate::load::Layers;
+
+    fn set(text: &str) -> Value {
+        Value::Object(read_set(text).unwrap().values)
+    }
+
+    #[test]
+    fn a_set_is_toml_or_a_bare_word() {
+        assert_eq!(set("a.b=1"), json!({"a": {"b": 1}}));
+        assert_eq!(set(" a . b = 1e6 "), json!({"a": {"b": 1_000_000}}));
+        assert_eq!(set("a=[1, 2]"), json!({"a": [1, 2]}));
+        assert_eq!(set("a={ kind = \"x\", n = 1 }"), json!({"a": {"kind": "x", "n": 1}}));
+        assert_eq!(set("a.\"b=c.d\".e='x'"), json!({"a": {"b=c.d": {"e": "x"}}}));
+        assert_eq!(set("a=cuda:1"), json!({"a": "cuda:1"}));
+        assert_eq!(set("a=../some where/x=y.jsonl"), json!({"a": "../some where/x=y.jsonl"}));
+        assert_eq!(set("a=\"\""), json!({"a": ""}));
+        for wrong in
+            ["a", "a=", "=1", "a[0]=1", "a={ b = 1", "a=\"b", "a b=1", "extends=[]", "profiles.x.a=1"]
+        {
+            assert_eq!(read_set(wrong).unwrap_err().stable_code(), Code::BadSet, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_higher_layer_replaces_lists_and_units_and_lays_tables_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "low.toml",
+            "recipe = { name = \"low\", seeds = [1, 2, 3] }\nbudget.duration = { passes = 4 }\nbase.duration.steps = 3",
+        );
+        write(
+            "high.toml",
+            "extends = [\"low.toml\"]\nrecipe.seeds = [4]\nbudget.duration.steps = 9\n[profiles.p.base.duration]\ntokens = 7",
+        );
+        let overrides = Overrides { profiles: vec!["p".into()], sets: vec!["recipe.name=set".into()] };
+        let layers = Layers::read(&folder.path().join("high.toml"), &overrides).unwrap();
+        assert_eq!(
+            layers.merged,
+            json!({
+                "recipe": {"name": "set", "seeds": [4]},
+                "budget": {"duration": {"steps": 9}},
+                "base": {"duration": {"tokens": 7}},
+            })
+        );
+        assert_eq!(layers.origin("/recipe/name").unwrap(), "--set recipe.name=set");
+        assert!(layers.origin("/base/duration/tokens").unwrap().starts_with("profile \"p\" of "));
+        assert_eq!(layers.origin("/budget/duration/passes"), None);
+        assert_eq!(layers.origin("/recipe/seeds/1"), None);
     }
 }

@@ -93,17 +93,34 @@ impl Source {
                 .label("given before")
                 .help("a name stands once in a table, and a table once in a file: keep one of the two");
         }
-        let help = match error.message() {
-            message if message.contains("array") => "is a list before this place closed with `]`?",
-            message if message.contains("inline table") => "is a table before this place closed with `}`?",
-            message if message.contains("unclosed table") => {
-                "a section starts with its name in brackets: [name]"
+        let help = match (never_closed(error), error.message()) {
+            (Some(bracket), _) => format!("is a list or table before this place closed with `{bracket}`?"),
+            (_, message) if message.starts_with("cannot extend") => {
+                "this name has a value already".to_owned()
             }
-            message if message.contains("key") => "write one option a line: name = value",
-            message if message.contains("string") => "text stands between two quotation marks: \"text\"",
-            _ => "<https://toml.io> describes the notation",
+            (_, message) if message.starts_with("unclosed") => {
+                "a section starts with its name in brackets: [name]".to_owned()
+            }
+            (_, message) if message.contains("key") => "write one option a line: name = value".to_owned(),
+            (_, message) if message.contains("string") => {
+                "write text between two quotation marks, and one option a line".to_owned()
+            }
+            _ => "<https://toml.io> describes the notation".to_owned(),
         };
-        Problem::new(Code::Syntax, format!("this is not TOML: {}", error.message())).at(self, span).help(help)
+        // The parser goes on to name a kind of quotation mark.
+        let message = error.message().trim_end_matches(", expected literal string");
+        Problem::new(Code::Syntax, format!("this is not TOML: {message}")).at(self, span).help(help)
+    }
+}
+
+/// The bracket that is missing, where the parser is lost in a list or an inline table.
+fn never_closed(error: &toml::de::Error) -> Option<char> {
+    let message = error.message();
+    match message {
+        _ if message.starts_with("cannot extend") || message.contains("array table") => None,
+        _ if message.contains("array") => Some(']'),
+        _ if message.contains("inline table") => Some('}'),
+        _ => None,
     }
 }
 
@@ -116,12 +133,8 @@ fn telling(mut errors: Vec<toml::de::Error>, text: &str) -> Vec<toml::de::Error>
     };
     errors.sort_by_key(|error| error.span().map(|span| span.start));
     errors.dedup_by_key(|error| line(error));
-    let swallows = |error: &toml::de::Error| {
-        error.message() != "duplicate key"
-            && (error.message().contains("array") || error.message().contains("inline"))
-    };
-    let kept = errors.iter().position(swallows).map_or(errors.len(), |first| first + 1);
-    errors.truncate(kept);
+    let lost = errors.iter().position(|error| never_closed(error).is_some());
+    errors.truncate(lost.map_or(errors.len(), |first| first + 1));
     errors
 }
 
@@ -135,7 +148,8 @@ fn number(digits: &str) -> Value {
     }
 }
 
-/// A JSON pointer as people write it: `/pairs/filters/0/kind` is `pairs.filters[0].kind`.
+/// A JSON pointer as people write it: `/pairs/filters/0/kind` is `pairs.filters[0].kind`, and a name that is no bare
+/// key of TOML stands in quotes.
 pub fn dotted(pointer: &str) -> String {
     let mut dotted = String::new();
     for part in pointer.split('/').skip(1) {
@@ -145,7 +159,9 @@ pub fn dotted(pointer: &str) -> String {
             if !dotted.is_empty() {
                 dotted.push('.');
             }
-            dotted.push_str(&part.replace("~1", "/").replace("~0", "~"));
+            let key = part.replace("~1", "/").replace("~0", "~");
+            let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            dotted.push_str(&if key.chars().all(is_bare) { key } else { format!("\"{key}\"") });
         }
     }
     dotted

@@ -102,7 +102,7 @@ fn print_json(folder: Option<&RunFolder>, outcome: &Result<Done, Failure>) {
         serde_json::json!({
             "run_dir": folder.map(|folder| &folder.path),
             "results": done.and(folder).map(RunFolder::results),
-            "compute_matched": done.map(|done| *done != Done::Unmatched),
+            "compute_matched": done.filter(|done| **done != Done::Partly).map(|done| *done == Done::Fully),
             "exit": exit::number(outcome),
         })
     ));

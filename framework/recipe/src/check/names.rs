@@ -191,14 +191,14 @@ fn write_it(pointer: &str, wanted: &[&'static Value]) -> Option<String> {
     let (items, named) = (schema::items(wanted), schema::named_values(wanted));
     let units = schema::units(wanted);
     if let Some(slot) = schema::slot(wanted) {
-        return Some(format!("For example:\n\n[{name}]\n{}", simplest(slot)?.1));
+        return Some(format!("For example:\n  [{name}]\n  {}", simplest(slot)?.1));
     }
     if let Some(slot) = schema::slot(&items) {
-        return Some(format!("For example:\n\n[[{name}]]\n{}", simplest(slot)?.1));
+        return Some(format!("For example:\n  [[{name}]]\n  {}", simplest(slot)?.1));
     }
     if let Some(slot) = schema::slot(&named) {
         let (card, example) = simplest(slot)?;
-        return Some(format!("For example:\n\n[{name}.{}]\n{example}", card.kind));
+        return Some(format!("For example:\n  [{name}.{}]\n  {example}", card.kind));
     }
     if !units.is_empty() {
         return Some(super::values::give_a_unit("…", &units));
@@ -225,7 +225,7 @@ fn simplest(slot: &str) -> Option<(Card, String)> {
     let card = of_slot.min_by_key(|card| (needed(card).len(), card.options().len(), card.kind))?;
     let mut example = format!("kind = \"{}\"", card.kind);
     for name in needed(&card) {
-        example.push_str(&format!("\n{name} = {}", card.example[&name]));
+        example.push_str(&format!("\n  {name} = {}", card.example[&name]));
     }
     Some((card, example))
 }
