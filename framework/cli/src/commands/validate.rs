@@ -6,7 +6,7 @@ use crate::say::say;
 
 /// Checks the recipe.
 pub(crate) fn run(args: &RecipeArgs) -> Result<Done, Failure> {
-    let loaded = sbp_recipe::load(&args.recipe, &args.overrides());
+    let loaded = sbp_recipe::load_points(&args.recipe, &args.overrides());
     if args.json {
         let problems: Vec<_> = loaded
             .as_ref()
@@ -15,9 +15,10 @@ pub(crate) fn run(args: &RecipeArgs) -> Result<Done, Failure> {
             .unwrap_or_default();
         say(format_args!("{}", serde_json::json!({"valid": loaded.is_ok(), "problems": problems})));
     }
-    loaded?;
+    let points = loaded?.len();
     if !args.json {
-        say(format_args!("{} is a valid recipe", args.recipe.display()));
+        let what = if points == 1 { "recipe".to_owned() } else { format!("sweep of {points} points") };
+        say(format_args!("{} is a valid {what}", args.recipe.display()));
     }
     Ok(Done::Fully)
 }
