@@ -34,12 +34,15 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 
 /// A whole number too large for its type is out of range: said by the schema, it is told with its place.
 fn limit_to_its_type(schema: &mut Schema) {
+    let is_integer = schema.get("type").is_some_and(|types| {
+        types == "integer" || types.as_array().is_some_and(|any| any.contains(&"integer".into()))
+    });
     let most = match schema.get("format").and_then(Value::as_str) {
         Some("uint8") => u8::MAX.into(),
         Some("uint16") => u16::MAX.into(),
         Some("uint32") => u32::MAX.into(),
         // TOML has no larger ones.
-        Some("uint" | "uint64" | "int" | "int64") => i64::MAX,
+        _ if is_integer => i64::MAX,
         _ => return,
     };
     if schema.get("maximum").is_none() {
