@@ -58,6 +58,10 @@ fn every_wrong_recipe_is_told_what_is_wrong() {
         settings.set_omit_expression(true);
         settings.bind(|| insta::assert_snapshot!(name, rendered(&errors(&path))));
     }
+    let snapshots = fs::read_dir("house/snapshots/wrong").expect("the snapshots are there");
+    let snapshots = snapshots
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension() == Some("snap".as_ref())));
+    assert_eq!(snapshots.count(), fixtures().len(), "a snapshot's fixture is gone: delete the snapshot");
 }
 
 #[test]

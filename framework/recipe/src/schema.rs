@@ -239,6 +239,15 @@ pub(crate) fn slot(schemas: &[&'static Value]) -> Option<&'static str> {
     references.into_iter().find(|name| cards().iter().any(|card| card.slot == *name))
 }
 
+/// The kinds of plugin in this slot that have an option `name`.
+pub(crate) fn kinds_with(schemas: &[&'static Value], name: &str) -> Vec<&'static str> {
+    let branches = schemas.iter().filter_map(|schema| schema.get("allOf")?.as_array()).flatten();
+    let with = branches.filter(|branch| {
+        branch.pointer("/then/properties").is_some_and(|properties| properties.get(name).is_some())
+    });
+    with.filter_map(kind_of_branch).collect()
+}
+
 /// Where an option stands: a table, and the kind of plugin in it whose option it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Home {
