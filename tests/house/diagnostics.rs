@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use sbp_recipe::{Code, Overrides, Plan, Problem, RecipeErrors, load};
+use serde_json::Value;
 
 // Paths are relative (tests run in their package's folder), as they are when people type them.
 fn fixtures(folder: &str) -> Vec<PathBuf> {
@@ -53,6 +54,14 @@ fn every_wrong_recipe_is_told_what_is_wrong() {
     for path in fixtures("wrong") {
         snapshot("snapshots/wrong", &path, &rendered(&errors(&path)));
     }
+    let snapshots = fs::read_dir("house/snapshots/wrong").expect("the snapshots are there");
+    let snapshots = snapshots
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension() == Some("snap".as_ref())));
+    assert_eq!(
+        snapshots.count(),
+        fixtures("wrong").len(),
+        "a snapshot's fixture is gone: delete the snapshot"
+    );
 }
 
 fn snapshot(folder: &str, fixture: &Path, text: &str) {
@@ -136,4 +145,75 @@ fn places_are_counted_in_characters() {
     let line: Vec<char> = text.lines().nth(start.line - 1).expect("the line is there").chars().collect();
     let pointed: String = line[start.column - 1..end.column - 1].iter().collect();
     assert_eq!(pointed, "sinc");
+}
+
+#[test]
+fn a_problem_names_the_layer_and_the_file() {
+    let profile = errors(&fixture("wrong_in_a_profile.toml")).problems[0].to_json();
+    assert_eq!(profile["layer"], "profile \"gpu\" of fixtures/wrong/wrong_in_a_profile.toml");
+    assert_eq!(profile["file"], "fixtures/wrong/wrong_in_a_profile.toml");
+    let parent = errors(&fixture("wrong_in_a_parent.toml")).problems[0].to_json();
+    assert_eq!(parent["file"], "fixtures/wrong/parents/wide.toml");
+    let set = errors(&fixture("set_unknown.toml")).problems[0].to_json();
+    assert_eq!(set["layer"], "--set model.hiden_size=64");
+    assert_eq!((&set["file"], &set["line"], &set["column"]), (&Value::Null, &1.into(), &7.into()));
+}
+
+const SMOKE: &str = "../recipes/tiny/smoke.toml";
+
+#[test]
+fn any_option_given_anything_is_taken_or_told_with_its_place() {
+    let loaded = load(Path::new(SMOKE), &Overrides::default()).expect("the smoke recipe is valid");
+    let odd = [
+        "-1",
+        "0",
+        "2.5",
+        "1e30",
+        "1e400",
+        "nan",
+        "\"\"",
+        "word",
+        "true",
+        "[]",
+        "[[1]]",
+        "[{}]",
+        "{}",
+        "{ x = 1 }",
+    ];
+    let names: BTreeSet<String> = loaded
+        .origins()
+        .into_iter()
+        .map(|(name, ..)| name.split('[').next().expect("a name").to_owned())
+        .collect();
+    assert!(names.len() > 60, "{names:?}");
+    for name in &names {
+        // The option and every table around it.
+        for (end, _) in name.match_indices('.').chain([(name.len(), "")]) {
+            for value in odd {
+                let sets = vec![format!("{}={value}", &name[..end])];
+                let Err(errors) =
+                    load(Path::new(SMOKE), &Overrides { sets: sets.clone(), ..Overrides::default() })
+                else {
+                    continue;
+                };
+                for problem in &errors.problems {
+                    assert!(problem.place().is_some(), "{sets:?}: {problem}");
+                    assert_ne!(problem.stable_code(), Code::Undecodable, "{sets:?}: {problem}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_recipe_cut_off_anywhere_is_told_where() {
+    let text = fs::read_to_string(SMOKE).expect("it can be read");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("cut.toml");
+    for end in (0..text.len()).step_by(3) {
+        fs::write(&path, &text[..end]).expect("it can be written");
+        if let Err(errors) = load(&path, &Overrides::default()) {
+            assert!(errors.problems.iter().all(|problem| problem.place().is_some()), "cut off at {end}");
+        }
+    }
 }

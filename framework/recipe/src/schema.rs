@@ -39,12 +39,15 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 
 /// A whole number too large for its type is out of range: said by the schema, it is told with its place.
 fn limit_to_its_type(schema: &mut Schema) {
+    let is_integer = schema.get("type").is_some_and(|types| {
+        types == "integer" || types.as_array().is_some_and(|any| any.contains(&"integer".into()))
+    });
     let most = match schema.get("format").and_then(Value::as_str) {
         Some("uint8") => u8::MAX.into(),
         Some("uint16") => u16::MAX.into(),
         Some("uint32") => u32::MAX.into(),
         // TOML has no larger ones.
-        Some("uint" | "uint64" | "int" | "int64") => i64::MAX,
+        _ if is_integer => i64::MAX,
         _ => return,
     };
     if schema.get("maximum").is_none() {
@@ -242,6 +245,15 @@ pub(crate) fn units(schemas: &[&'static Value]) -> Vec<&'static str> {
 pub(crate) fn slot(schemas: &[&'static Value]) -> Option<&'static str> {
     let references = schemas.iter().filter_map(|schema| schema.get("$ref")?.as_str()?.rsplit('/').next());
     references.into_iter().find(|name| cards().iter().any(|card| card.slot == *name))
+}
+
+/// The kinds of plugin in this slot that have an option `name`.
+pub(crate) fn kinds_with(schemas: &[&'static Value], name: &str) -> Vec<&'static str> {
+    let branches = schemas.iter().filter_map(|schema| schema.get("allOf")?.as_array()).flatten();
+    let with = branches.filter(|branch| {
+        branch.pointer("/then/properties").is_some_and(|properties| properties.get(name).is_some())
+    });
+    with.filter_map(kind_of_branch).collect()
 }
 
 /// Where an option stands: a table, and the kind of plugin in it whose option it is.

@@ -42,7 +42,7 @@ impl Source {
 
     /// Reads the values out of the text, as far as it is TOML, and says where it is not.
     ///
-    /// What stands twice does not hinder: the first is taken.
+    /// What stands twice does not hinder: one of the two is taken.
     pub(crate) fn parse(mut self) -> (Self, Vec<Problem>) {
         let text = self.text.clone();
         let (document, errors) = DeTable::parse_recoverable(&text);

@@ -35,25 +35,22 @@ pub(super) fn unknown_field(
     let list = format!("{lists} {}", listed(options.keys().copied()));
     let near = nearest(key, options.keys().copied()).or_else(|| described_as(key, &options));
     // A name that another table knows is no typo.
-    let hint = match (belongs_to(key, pointer, kind), near) {
-        (Some(belongs), _) => Some(belongs),
-        (None, Some(near)) => Some(format!("did you mean `{near}`?")),
-        (None, None) => belongs_by_options(key, value),
+    let (hint, meant) = match (belongs_to(key, here), near) {
+        (Some(belongs), _) => (Some(belongs), Some(key).filter(|key| *key == "extends")),
+        (None, Some(near)) => (Some(format!("did you mean `{near}`?")), Some(near)),
+        (None, None) => (belongs_by_options(key, value), None),
     };
-    let meant = if key == "extends" { Some(key) } else { near };
-    let other_layer = match (kind, layers.origin(&below(pointer, "kind")), layers.origin(&full)) {
-        (Some(kind), Some(of_kind), Some(of_key)) if layer(&of_kind) != layer(&of_key) => {
-            Some(format!("kind = \"{kind}\" is set in {of_kind}"))
+    let pointer_of_kind = below(pointer, "kind");
+    let layer = |pointer: &str| layers.find(pointer).map(|(source, _)| &source.name);
+    let other_layer = match kind {
+        Some(kind) if layer(&pointer_of_kind) != layer(&full) => {
+            layers.origin(&pointer_of_kind).map(|origin| format!("kind = \"{kind}\" is set in {origin}"))
         }
         _ => None,
     };
     let help = [hint, Some(list), other_layer].into_iter().flatten().collect::<Vec<_>>().join("\n");
     let problem = Problem::new(Code::UnknownField, format!("{place} has no {thing}"));
     (at_key(layers, problem, &full).label("not known").help(help), meant.map(str::to_owned))
-}
-
-fn layer(origin: &str) -> &str {
-    origin.rsplit_once(':').map_or(origin, |(layer, _)| layer)
 }
 
 /// The option whose description has every word of `key`.
@@ -69,18 +66,12 @@ fn described_as<'a>(key: &str, options: &BTreeMap<&'a str, &str>) -> Option<&'a 
 }
 
 /// Where an option of this name stands, if that is one place or two.
-fn belongs_to(key: &str, pointer: &str, kind: Option<&str>) -> Option<String> {
-    let homes = homes(key);
-    let here = dotted(pointer);
-    let other_kinds: Vec<&str> = homes
-        .iter()
-        .filter(|home| home.table == here && home.kind != kind)
-        .filter_map(|home| home.kind)
-        .collect();
+fn belongs_to(key: &str, here: &[&'static Value]) -> Option<String> {
+    let other_kinds = schema::kinds_with(here, key);
     if !other_kinds.is_empty() {
         return Some(format!("`{key}` is an option of kind {}", listed(other_kinds)));
     }
-    match homes.as_slice() {
+    match homes(key).as_slice() {
         [Home { table, .. }] if table.is_empty() && key == "extends" => {
             Some("`extends` stands at the top of a file, before the first [section]".to_owned())
         }
