@@ -3,6 +3,7 @@
 //! [`slots`] holds one file per place a plugin can stand; [`registry`] how a plugin makes itself known;
 //! [`ports`] what the tensor world offers to plugins without showing a tensor.
 
+mod guarded;
 pub mod ports;
 pub mod reference;
 pub mod registry;
@@ -11,6 +12,7 @@ pub mod slots;
 
 #[doc(hidden)]
 pub use inventory;
+pub use guarded::{Guarded, catch_panic};
 pub use registry::{Entry, Plugin, Selected, Slot, entries};
 
 /// The error of a plugin: any error, since the set of plugins is open. The pipeline adds stage, slot and kind.
