@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod interrupted;
+mod panics;
 mod reproducible;
 mod without_torch;
 

@@ -1,5 +1,6 @@
 //! What is wrong with a recipe that a schema cannot say: values that do not fit each other.
 
+use sbp_plugin::catch_panic;
 use sbp_plugin::registry::BuildContext;
 
 use crate::check::at_value;
@@ -40,8 +41,10 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
             "use letters, digits, `-` and `_`",
         );
     }
-    if let Ok(sampling) = recipe.synthesizer.sampling.build(&BuildContext::default()) {
-        let (longest, context) = (sampling.max_new_tokens(), recipe.model.context_length);
+    // What fails here fails again, with more to say, in the stage that samples.
+    let sampling = recipe.synthesizer.sampling.build(&BuildContext::default());
+    if let Ok(longest) = sampling.and_then(|sampling| catch_panic(|| sampling.max_new_tokens())) {
+        let context = recipe.model.context_length;
         if longest + 2 >= context {
             report(
                 "/synthesizer/sampling/max_new_tokens",

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::corpus::CorpusData;
 use super::tokenize::Tokens;
-use super::{Study, failed};
+use super::{Study, caught, failed};
 use crate::store::Artifact;
 use crate::watch::Progress;
 use crate::{Error, Result, files};
@@ -39,7 +39,7 @@ pub(crate) fn make(
 ) -> Result<Embedded> {
     let selected = &study.plan.recipe.embedder;
     let mut embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
-    let needs_base = embedder.needs_base_model();
+    let needs_base = caught("embed", || Ok(embedder.needs_base_model()))?;
     let label = if needs_base { format!("embed seed {seed}") } else { "embed".to_owned() };
     let inputs = json!({
         "corpus": corpus.artifact.fingerprint,

@@ -4,7 +4,7 @@ use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::Supply;
 use sbp_recipe::Plan;
 
-use super::failed;
+use super::{caught, failed};
 use crate::{Error, Result};
 
 /// Documents looked at for the estimate.
@@ -18,12 +18,11 @@ const LOOKED_AT: usize = 200;
 /// When the corpus cannot be read.
 pub fn estimate_supply(plan: &Plan) -> Result<Supply> {
     let corpus = plan.recipe.corpus.build(&BuildContext::default()).map_err(failed("corpus"))?;
-    let records = corpus.documents().map_err(failed("corpus"))?;
-    let (mut bytes, mut documents) = (0usize, 0usize);
-    for document in records.filter_map(std::result::Result::ok).take(LOOKED_AT) {
-        bytes += document.text.len();
-        documents += 1;
-    }
+    let (bytes, documents) = caught("corpus", || {
+        let records = corpus.documents().map_err(failed("corpus"))?;
+        let first = records.filter_map(std::result::Result::ok).take(LOOKED_AT);
+        Ok(first.fold((0, 0), |(bytes, documents), document| (bytes + document.text.len(), documents + 1)))
+    })?;
     if documents == 0 {
         return Err(Error::Corpus("there is no document in it".to_owned()));
     }

@@ -13,7 +13,7 @@ use super::corpus::CorpusData;
 use super::pair::Pairs;
 use super::tokenize::Tokens;
 use super::train::{Job, train};
-use super::{Study, failed};
+use super::{Study, caught, failed};
 use crate::batches::ExampleBatches;
 use crate::store::{Artifact, Store};
 use crate::{Result, files};
@@ -91,11 +91,11 @@ pub(crate) fn make(
 pub(crate) fn seed_room(study: &Study<'_>, seed: u64) -> Result<usize> {
     let recipe = &study.plan.recipe;
     let sampling = recipe.synthesizer.sampling.build(&BuildContext { seed }).map_err(failed("tune"))?;
-    let room = recipe.model.context_length.saturating_sub(sampling.max_new_tokens() + 2);
+    let longest = caught("tune", || Ok(sampling.max_new_tokens()))?;
+    let room = recipe.model.context_length.saturating_sub(longest + 2);
     if room == 0 {
         let message = format!(
-            "completions of up to {} tokens leave no room for a seed document in a context of {}; lower synthesizer.sampling.max_new_tokens or raise model.context_length",
-            sampling.max_new_tokens(),
+            "completions of up to {longest} tokens leave no room for a seed document in a context of {}; lower synthesizer.sampling.max_new_tokens or raise model.context_length",
             recipe.model.context_length
         );
         return Err(failed("tune")(message.into()));
