@@ -17,7 +17,8 @@ use crate::report::table;
 use crate::run_folder::RunFolder;
 use crate::stages::train_arm::Pretraining;
 use crate::stages::{
-    Study, caught, corpus, embed, evaluate, failed, pair, quality, synthesize, tokenize, train, train_arm, tune,
+    Study, caught, corpus, embed, evaluate, failed, pair, quality, synthesize, tokenize, train, train_arm,
+    tune,
 };
 use crate::store::Store;
 use crate::watch::{Reporter, Watch};

@@ -10,9 +10,9 @@ pub mod registry;
 pub mod schema;
 pub mod slots;
 
+pub use guarded::{Guarded, catch_panic};
 #[doc(hidden)]
 pub use inventory;
-pub use guarded::{Guarded, catch_panic};
 pub use registry::{Entry, Plugin, Selected, Slot, entries};
 
 /// The error of a plugin: any error, since the set of plugins is open. The pipeline adds stage, slot and kind.

@@ -50,12 +50,9 @@ impl<'a> Study<'a> {
         let store = self.store.clone();
         let study = RefCell::new(&mut *self);
         let (artifact, origin) = caught(label, || {
-            store.make(
-                stage,
-                inputs,
-                &mut |warning| study.borrow_mut().watch.warn(&warning),
-                &mut |folder| make(&mut study.borrow_mut(), folder),
-            )
+            store.make(stage, inputs, &mut |warning| study.borrow_mut().watch.warn(&warning), &mut |folder| {
+                make(&mut study.borrow_mut(), folder)
+            })
         })?;
         self.folder.link_stage(&label.replace(' ', "-"), &artifact)?;
         self.watch.finished(label, origin);
