@@ -195,7 +195,7 @@ impl Card {
     /// A section of a reference page, in Markdown.
     pub fn markdown(&self) -> String {
         let mut text =
-            format!("## `{}`\n\n{}\n\n**Cost.** {}\n\n", self.kind, self.description(), self.cost());
+            format!("## `{}`\n\n{}\n\n**Cost:** {}\n\n", self.kind, self.description(), self.cost());
         let options = self.options();
         if !options.is_empty() {
             text.push_str("| option | type | default | meaning |\n|---|---|---|---|\n");

@@ -183,7 +183,8 @@ fn describe(value: &Value) -> String {
     }
 }
 
-fn suggest(found: &str, known: &[String], lead: &str) -> String {
+/// What to write instead of a name that is not known: the nearest one, if it is near, and all of them after `lead`.
+pub fn suggest(found: &str, known: &[String], lead: &str) -> String {
     let near = known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(found, name), name))

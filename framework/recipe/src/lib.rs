@@ -14,6 +14,7 @@ mod recipe;
 mod schema;
 mod source;
 
+pub use check::suggest;
 pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load};
 pub use plan::Plan;

@@ -1,55 +1,46 @@
-//! `sbp plugins`: what a recipe can choose, from the same structs that do the work.
+//! `sbp plugins`: what a recipe can choose, from the same structs that do the work; and a plugin of one's own.
+
+mod ls;
+mod new;
+mod show;
+
+use std::collections::HashSet;
 
 use sbp_plugin::reference::{Card, cards};
 
 use crate::args::{PluginsArgs, PluginsVerb};
 use crate::exit::{Done, Failure};
-use crate::say::say;
 
-/// Prints the list or one plugin.
+/// Lists, shows or begins plugins.
 pub(crate) fn run(args: &PluginsArgs) -> Result<Done, Failure> {
-    let cards = cards();
     match &args.verb {
-        PluginsVerb::Ls { slot } => {
-            let wanted = |card: &&Card| slot.as_ref().is_none_or(|slot| slot == card.slot);
-            let mut chosen = cards.iter().filter(wanted).peekable();
-            if chosen.peek().is_none() {
-                let mut slots: Vec<_> = cards.iter().map(|card| card.slot).collect();
-                slots.dedup();
-                return Err(Failure::Other(format!(
-                    "there is no such slot; the slots are {}",
-                    slots.join(", ")
-                )));
-            }
-            let mut last = "";
-            for card in chosen {
-                if card.slot != last {
-                    say(format_args!("{}: {}", card.slot, card.slot_summary));
-                    last = card.slot;
-                }
-                say(format_args!("  {:<20} {}", card.kind, card.summary()));
-            }
-        }
-        PluginsVerb::Show { kind } => {
-            let found: Vec<_> = cards.iter().filter(|card| card.kind == kind).collect();
-            if found.is_empty() {
-                return Err(Failure::Other(format!("no plugin is called \"{kind}\"; see `sbp plugins ls`")));
-            }
-            for card in found {
-                say(page(card));
-            }
-        }
+        PluginsVerb::Ls { slot, json } => ls::run(slot.as_deref(), *json),
+        PluginsVerb::Show { kind, json } => show::run(kind, *json),
+        PluginsVerb::New(args) => new::run(args),
     }
-    Ok(Done::Fully)
+    .map(|()| Done::Fully)
+    .map_err(Failure::Other)
 }
 
-fn page(card: &Card) -> String {
-    let mut text =
-        format!("{} (a {}, version {})\n\n{}\n\n", card.kind, card.slot, card.version, card.description());
-    for (name, default, about) in card.options() {
-        let default = default.map_or_else(|| "needed".to_owned(), |default| format!("default {default}"));
-        text.push_str(&format!("  {name:<24} {about} ({default})\n"));
+/// The cards that are wanted; where there are none, what `asked` could have meant among `names`.
+fn find(
+    what: &str,
+    asked: &str,
+    wanted: impl Fn(&Card) -> bool,
+    name: impl Fn(&Card) -> String,
+) -> Result<Vec<Card>, String> {
+    let cards = cards();
+    let found: Vec<Card> = cards.iter().filter(|card| wanted(card)).cloned().collect();
+    if found.is_empty() {
+        let mut seen = HashSet::new();
+        let names: Vec<String> = cards.iter().map(name).filter(|name| seen.insert(name.clone())).collect();
+        let help = sbp_recipe::suggest(asked, &names, &format!("the {what}s are"));
+        return Err(format!("no {what} is called \"{asked}\"; {help}"));
     }
-    let example: String = card.example_toml().lines().map(|line| format!("  {line}\n")).collect();
-    format!("{text}\nexample\n{example}")
+    Ok(found)
+}
+
+/// The cards for programs.
+fn json(cards: &[Card]) -> String {
+    format!("{:#}", cards.iter().map(Card::json).collect::<serde_json::Value>())
 }
