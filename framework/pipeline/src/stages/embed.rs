@@ -74,12 +74,6 @@ pub(crate) fn make(
             progress: &mut progress,
         };
         let embeddings = embedder.embed(&corpus.pretrain, &mut context).map_err(&fail)?;
-        if embeddings.len() != corpus.pretrain.len() {
-            let message = format!("it gave {} rows for {total} documents", embeddings.len());
-            return Err(fail(
-                format!("embedder \"{}\": {message}", study.plan.recipe.embedder.kind()).into(),
-            ));
-        }
         let cost = model.map(|mut model| model.take_cost()).unwrap_or_default();
         let bytes: Vec<u8> = embeddings.rows.iter().flat_map(|number| number.to_le_bytes()).collect();
         files::write_whole(&folder.join("rows.f32"), &bytes)?;

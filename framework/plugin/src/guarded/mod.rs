@@ -112,6 +112,14 @@ impl<T: ?Sized> Guarded<T> {
     }
 }
 
+/// Holds a plugin to its word where its caller would go astray: one answer for each question.
+fn one_each<T>(answers: T, given: usize, asked: usize, of: &str) -> Result<T> {
+    if given == asked {
+        return Ok(answers);
+    }
+    Err(format!("{given} {of} instead of {asked}, against the contract of its slot").into())
+}
+
 fn set_hook() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -153,6 +161,13 @@ mod tests {
         let error = catch_panic(|| outer.call(|| NAME.call(|| panic!("oh")))).unwrap_err().to_string();
         assert!(error.starts_with("retriever \"broken\" panicked"), "{error}");
         assert_eq!(catch_panic(|| NAME.call(|| 1)).unwrap(), 1);
+    }
+
+    #[test]
+    fn answers_are_counted() {
+        assert_eq!(one_each("ab", 2, 2, "lists").unwrap(), "ab");
+        let error = one_each("a", 1, 2, "lists").unwrap_err().to_string();
+        assert_eq!(error, "1 lists instead of 2, against the contract of its slot");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sbp_core::{
 };
 use serde_json::Value;
 
-use super::{Guarded, Name};
+use super::{Guarded, Name, one_each};
 use crate::Result;
 use crate::ports::{Completion, LanguageModel};
 use crate::slots::arm::{Arm, Share, Supply};
@@ -87,7 +87,11 @@ impl Embedder for Guarded<dyn Embedder> {
         self.call(|embedder| embedder.needs_base_model())
     }
     fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
-        self.attempt_mut(|embedder| embedder.embed(documents, context))
+        self.attempt_mut(|embedder| {
+            let embeddings = embedder.embed(documents, context)?;
+            let rows = embeddings.len();
+            one_each(embeddings, rows, documents.len(), "rows")
+        })
     }
 }
 
@@ -127,7 +131,11 @@ impl Retriever for Guarded<dyn Retriever> {
         k: usize,
         context: &mut SearchContext<'_>,
     ) -> Result<Vec<Vec<Neighbor>>> {
-        self.attempt_mut(|retriever| retriever.neighbors(embeddings, queries, k, context))
+        self.attempt_mut(|retriever| {
+            let found = retriever.neighbors(embeddings, queries, k, context)?;
+            let lists = found.len();
+            one_each(found, lists, queries.len(), "lists of neighbors")
+        })
     }
 }
 
@@ -148,7 +156,11 @@ impl Synthesizer for Guarded<dyn Synthesizer> {
         stop: TokenId,
         root: RootSeed,
     ) -> Result<Vec<Completion>> {
-        self.attempt_mut(|synthesizer| synthesizer.sample(model, requests, stop, root))
+        self.attempt_mut(|synthesizer| {
+            let completions = synthesizer.sample(model, requests, stop, root)?;
+            let given = completions.len();
+            one_each(completions, given, requests.len(), "completions")
+        })
     }
 }
 

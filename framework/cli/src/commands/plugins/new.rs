@@ -116,7 +116,7 @@ pub(super) fn run(args: &NewArgs) -> Result<(), String> {
         write(&folder.join("Cargo.lock"), &lock)?;
     }
     say(format_args!(
-        "{folder} holds a {slot} that works; src/lib.rs is the plugin\n\n  cd {folder}\n  cargo test --lib\n  cargo run -- plugins show {slot}/{name}\n  cargo run -- run recipe.toml",
+        "{folder} holds a plugin that works, for the slot {slot}; src/lib.rs is where it is\n\n  cd {folder}\n  cargo test --lib\n  cargo run -- plugins show {slot}/{name}\n  cargo run -- run recipe.toml",
         folder = folder.display(),
         slot = template.slot,
         name = args.name,
