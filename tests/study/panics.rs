@@ -8,7 +8,7 @@ use sbp_plugin::ports::LanguageModel;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::arm::{Arm, Share, Supply};
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
-use sbp_plugin::slots::embedder::Embeddings;
+use sbp_plugin::slots::embedder::{Embedder, Embeddings};
 use sbp_plugin::slots::mixer::{Draw, Mixer, Pool};
 use sbp_plugin::slots::retriever::{Retriever, SearchContext};
 use sbp_plugin::slots::schedule::Schedule;
@@ -41,6 +41,20 @@ macro_rules! panicking {
         register!(slots::$slot => PanickingConfig);
     };
 }
+
+impl Plugin<slots::Embedder> for PanickingConfig {
+    const KIND: &'static str = "panicking";
+    fn example() -> Self {
+        Self {}
+    }
+    fn check(&self) -> Vec<(&'static str, String)> {
+        panic!("a check's bug")
+    }
+    fn build(&self, _: &BuildContext) -> Result<Box<dyn Embedder>> {
+        panic!("what was not checked is not built")
+    }
+}
+register!(slots::Embedder => PanickingConfig);
 
 panicking!(Arm, dyn Arm);
 panicking!(DocumentFilter, dyn DocumentFilter);
@@ -205,4 +219,14 @@ fn a_panicking_tracker_is_left_out_with_one_warning() {
     let [warning] = &told.warnings[..] else { panic!("not one warning: {:?}", told.warnings) };
     assert!(warning.starts_with("tracker \"panicking\" panicked at "), "{warning}");
     assert!(warning.ends_with(": a tracker's bug; it is left out from here on"), "{warning}");
+}
+
+#[test]
+fn a_panicking_check_is_a_problem_of_the_recipe() {
+    let sets = vec!["embedder={ kind = \"panicking\" }".to_owned()];
+    let errors = load(&smoke(), &Overrides { profiles: Vec::new(), sets }).expect_err("it panics");
+    let [problem] = &errors.problems[..] else { panic!("not one problem: {errors:?}") };
+    let problem = problem.to_json().to_string();
+    assert!(problem.contains("embedder \\\"panicking\\\" panicked at "), "{problem}");
+    assert!(problem.contains("a check's bug"), "{problem}");
 }

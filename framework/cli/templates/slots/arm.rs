@@ -41,8 +41,14 @@ impl Arm for TheKind {
         }
         let oracle = (budget as f64 * self.0.oracle_share) as TokenCount;
         Ok(vec![
-            Share { source: Source::Pretrain, tokens: budget - oracle },
-            Share { source: Source::Oracle, tokens: oracle },
+            Share {
+                source: Source::Pretrain,
+                tokens: budget - oracle,
+            },
+            Share {
+                source: Source::Oracle,
+                tokens: oracle,
+            },
         ])
     }
 }

@@ -5,7 +5,8 @@ use sbp_plugin::slots::corpus::{Corpus, Records};
 
 /// Shopping lists, made up as they are asked for.
 ///
-/// Cost: documents are written when they are asked for, in time proportional to their words, and not kept.
+/// Cost: documents are written when they are asked for, in time proportional to their words, and
+/// not kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TheKindConfig {
@@ -19,7 +20,10 @@ pub struct TheKindConfig {
 
 impl Default for TheKindConfig {
     fn default() -> Self {
-        Self { documents: 1000, heldout_documents: 50 }
+        Self {
+            documents: 1000,
+            heldout_documents: 50,
+        }
     }
 }
 
@@ -37,7 +41,8 @@ register!(slots::Corpus => TheKindConfig);
 struct TheKind(TheKindConfig);
 
 const GOODS: [&str; 12] = [
-    "apples", "bread", "candles", "dates", "eggs", "flour", "grapes", "honey", "ink", "jam", "kale", "lemons",
+    "apples", "bread", "candles", "dates", "eggs", "flour", "grapes", "honey", "ink", "jam",
+    "kale", "lemons",
 ];
 
 /// Document number `n`: it follows from its number alone.
@@ -58,7 +63,9 @@ impl Corpus for TheKind {
 
     fn heldout(&self) -> Result<Records<'_>> {
         let first = self.0.documents;
-        Ok(Box::new((first..first + self.0.heldout_documents).map(|n| Ok(document(n)))))
+        Ok(Box::new(
+            (first..first + self.0.heldout_documents).map(|n| Ok(document(n))),
+        ))
     }
 
     fn fingerprint(&self) -> Result<Fingerprint> {

@@ -36,11 +36,19 @@ struct TheKind(TheKindConfig);
 const DIM: usize = 26;
 
 impl Embedder for TheKind {
-    fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
+    fn embed(
+        &mut self,
+        documents: &[Document],
+        context: &mut EmbedContext<'_>,
+    ) -> Result<Embeddings> {
         let mut rows = vec![0.0; documents.len() * DIM];
         for (index, document) in documents.iter().enumerate() {
             for byte in document.text.bytes() {
-                let byte = if self.0.ignore_case { byte.to_ascii_lowercase() } else { byte };
+                let byte = if self.0.ignore_case {
+                    byte.to_ascii_lowercase()
+                } else {
+                    byte
+                };
                 if byte.is_ascii_lowercase() {
                     rows[index * DIM + usize::from(byte - b'a')] += 1.0;
                 }

@@ -35,7 +35,10 @@ struct TheKind(TheKindConfig);
 
 impl Evaluator for TheKind {
     fn evaluate(&mut self, context: &mut EvalContext<'_>) -> Result<Vec<Score>> {
-        let most = self.0.max_tokens.min(context.model.context_length().saturating_sub(1));
+        let most = self
+            .0
+            .max_tokens
+            .min(context.model.context_length().saturating_sub(1));
         let mut units = Vec::new();
         for document in context.heldout {
             let mut tokens = context.tokenizer.encode(&document.text)?;
@@ -48,9 +51,15 @@ impl Evaluator for TheKind {
             }
         }
         if units.is_empty() {
-            return Err("there are no held-out documents to score; let the corpus keep some".into());
+            return Err(
+                "there are no held-out documents to score; let the corpus keep some".into(),
+            );
         }
-        Ok(vec![Score { metric: "val/beginnings/loss".to_owned(), higher_is_better: false, units }])
+        Ok(vec![Score {
+            metric: "val/beginnings/loss".to_owned(),
+            higher_is_better: false,
+            units,
+        }])
     }
 }
 

@@ -9,13 +9,13 @@ use sbp_plugin::slots::mixer::{Draw, Mixer, Pool, Source};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TheKindConfig {
-    /// Begin with the synthetic documents instead of the real ones.
-    pub synthetic_first: bool,
+    /// Begin with the real documents instead of the synthetic ones.
+    pub real_first: bool,
 }
 
 impl Default for TheKindConfig {
     fn default() -> Self {
-        Self { synthetic_first: false }
+        Self { real_first: true }
     }
 }
 
@@ -33,11 +33,18 @@ register!(slots::Mixer => TheKindConfig);
 struct TheKind(TheKindConfig);
 
 impl Mixer for TheKind {
-    fn schedule<'a>(&self, pools: &'a [Pool<'a>], root: RootSeed) -> Box<dyn Iterator<Item = Draw> + 'a> {
+    fn schedule<'a>(
+        &self,
+        pools: &'a [Pool<'a>],
+        root: RootSeed,
+    ) -> Box<dyn Iterator<Item = Draw> + 'a> {
         let mut order: Vec<usize> = (0..pools.len()).collect();
-        order.sort_by_key(|&pool| (pools[pool].source == Source::Synthetic) != self.0.synthetic_first);
-        let mut queues: Vec<_> =
-            pools.iter().enumerate().map(|(index, pool)| draws(index, pool, root)).collect();
+        order.sort_by_key(|&pool| (pools[pool].source == Source::Synthetic) == self.0.real_first);
+        let mut queues: Vec<_> = pools
+            .iter()
+            .enumerate()
+            .map(|(index, pool)| draws(index, pool, root))
+            .collect();
         let mut owed: Vec<TokenCount> = pools.iter().map(|pool| pool.tokens).collect();
         Box::new(std::iter::from_fn(move || {
             while let Some(&pool) = order.iter().find(|&&pool| owed[pool] > 0) {
@@ -64,8 +71,14 @@ fn draws<'a>(index: usize, pool: &'a Pool<'a>, root: RootSeed) -> impl Iterator<
     };
     (0..passes).flat_map(move |pass| {
         let stream = format!("order/{}", pool.source.name());
-        let order = root.stream(&stream, &[u64::from(pass)]).permutation(pool.lengths.len());
-        order.into_iter().map(move |document| Draw { pool: index, document, pass })
+        let order = root
+            .stream(&stream, &[u64::from(pass)])
+            .permutation(pool.lengths.len());
+        order.into_iter().map(move |document| Draw {
+            pool: index,
+            document,
+            pass,
+        })
     })
 }
 

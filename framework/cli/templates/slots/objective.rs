@@ -42,7 +42,10 @@ impl Objective for TheKind {
         tokens.extend_from_slice(target);
         tokens.push(markers.end_of_text);
         loss_weights.resize(tokens.len(), 1.0);
-        Example { tokens, loss_weights }
+        Example {
+            tokens,
+            loss_weights,
+        }
     }
 
     fn prompt(&self, seed: &[TokenId], markers: Markers) -> Vec<TokenId> {

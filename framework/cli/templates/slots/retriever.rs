@@ -6,7 +6,8 @@ use sbp_plugin::slots::retriever::{Retriever, SearchContext};
 
 /// The nearest documents, those that are not near left out.
 ///
-/// Cost: `documents^2 * dim` multiply-adds on the runtime's device; memory beyond the embeddings is bounded by a tile.
+/// Cost: `documents^2 * dim` multiply-adds on the runtime's device; memory beyond the embeddings is
+/// bounded by a tile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TheKindConfig {
@@ -17,7 +18,9 @@ pub struct TheKindConfig {
 
 impl Default for TheKindConfig {
     fn default() -> Self {
-        Self { similarity_min: 0.0 }
+        Self {
+            similarity_min: 0.0,
+        }
     }
 }
 
@@ -42,7 +45,9 @@ impl Retriever for TheKind {
         k: usize,
         context: &mut SearchContext<'_>,
     ) -> Result<Vec<Vec<Neighbor>>> {
-        let mut found = context.top_k.top_k(&embeddings.rows, embeddings.dim, queries, k)?;
+        let mut found = context
+            .top_k
+            .top_k(&embeddings.rows, embeddings.dim, queries, k)?;
         for neighbors in &mut found {
             neighbors.retain(|neighbor| neighbor.similarity >= self.0.similarity_min);
         }

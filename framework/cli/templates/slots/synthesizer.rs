@@ -6,7 +6,8 @@ use sbp_plugin::slots::synthesizer::{Request, Synthesizer};
 
 /// Samples from all tokens, at one temperature.
 ///
-/// Cost: one forward pass a token sampled, 64 documents at once, with the keys and values of all their tokens in memory.
+/// Cost: one forward pass a token sampled, 64 documents at once, with the keys and values of all
+/// their tokens in memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TheKindConfig {
@@ -20,7 +21,10 @@ pub struct TheKindConfig {
 
 impl Default for TheKindConfig {
     fn default() -> Self {
-        Self { temperature: 0.8, max_new_tokens: 96 }
+        Self {
+            temperature: 0.8,
+            max_new_tokens: 96,
+        }
     }
 }
 

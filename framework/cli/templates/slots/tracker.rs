@@ -19,7 +19,9 @@ pub struct TheKindConfig {
 
 impl Default for TheKindConfig {
     fn default() -> Self {
-        Self { file: "losses.csv".to_owned() }
+        Self {
+            file: "losses.csv".to_owned(),
+        }
     }
 }
 
@@ -29,7 +31,10 @@ impl Plugin<slots::Tracker> for TheKindConfig {
         Self::default()
     }
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Tracker>> {
-        Ok(Box::new(TheKind { name: self.file.clone(), file: None }))
+        Ok(Box::new(TheKind {
+            name: self.file.clone(),
+            file: None,
+        }))
     }
 }
 register!(slots::Tracker => TheKindConfig);
@@ -42,17 +47,27 @@ struct TheKind {
 impl Tracker for TheKind {
     fn started(&mut self, run: &RunCard<'_>) -> Result<()> {
         let path = run.folder.join(&self.name);
-        let mut file =
-            File::create(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let mut file = File::create(&path)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         writeln!(file, "stage,arm,seed,step,loss")?;
         self.file = Some(file);
         Ok(())
     }
 
     fn metrics(&mut self, point: &MetricPoint<'_>) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        for (_, loss) in point.values.iter().filter(|(name, _)| *name == "train/loss") {
-            writeln!(file, "{},{},{},{},{loss}", point.stage, point.arm, point.seed, point.step)?;
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        for (_, loss) in point
+            .values
+            .iter()
+            .filter(|(name, _)| *name == "train/loss")
+        {
+            writeln!(
+                file,
+                "{},{},{},{},{loss}",
+                point.stage, point.arm, point.seed, point.step
+            )?;
         }
         Ok(())
     }

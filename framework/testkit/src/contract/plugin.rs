@@ -115,7 +115,32 @@ pub fn is_snake_case(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sbp_plugin::prelude::*;
+    use sbp_plugin::slots::schedule::Schedule;
+
     use super::*;
+
+    /// Says what it does, and not what it costs.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct CostlessConfig {}
+
+    impl Plugin<slots::Schedule> for CostlessConfig {
+        const KIND: &'static str = "costless";
+        fn example() -> Self {
+            Self {}
+        }
+        fn build(&self, _: &BuildContext) -> Result<Box<dyn Schedule>> {
+            Err("only its doc comment is looked at".into())
+        }
+    }
+    register!(slots::Schedule => CostlessConfig);
+
+    #[test]
+    #[should_panic(expected = "schedule \"costless\": its doc comment does not say what it costs")]
+    fn a_plugin_says_what_it_costs() {
+        plugin(entries::<slots::Schedule>()[0]);
+    }
 
     #[test]
     fn properties_without_a_description_are_found_at_any_depth() {
