@@ -7,6 +7,9 @@ use sbp_plugin::slots::mixer::Source;
 /// Trains on the oracle's pool: what the others would have, were real data not scarce.
 ///
 /// The pool begins with the real documents of the other arms. Where it is smaller than the budget it is repeated.
+///
+/// Cost: nothing beyond training on the budget's tokens; the pool, `splits.oracle_factor` times D_pretrain, is
+/// read, tokenized and kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OracleConfig {}

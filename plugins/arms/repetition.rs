@@ -5,6 +5,8 @@ use sbp_plugin::slots::arm::{Arm, Share, Supply};
 use sbp_plugin::slots::mixer::Source;
 
 /// Trains on the real documents alone, repeated for the whole budget, in a new order at every pass.
+///
+/// Cost: nothing beyond training on the budget's tokens.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RepetitionConfig {}

@@ -8,6 +8,9 @@ use sbp_plugin::slots::mixer::Source;
 ///
 /// A synthetic document is seen at most once. When fewer were accepted than the share asks for, real documents,
 /// repeated, fill the rest, so that the tokens of all arms stay equal.
+///
+/// Cost: beside training on the budget's tokens, one base model, embedding and pairing of D_pretrain, tuning, and
+/// sampling `synthetic_share` of the budget's tokens, all of them in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SbpConfig {

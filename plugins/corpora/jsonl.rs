@@ -1,7 +1,4 @@
 //! Documents out of a file with one JSON object a line, plain or compressed.
-//!
-//! Cost: one read of the file when the corpus is opened; the texts stay in memory, about their size on disk
-//! (uncompressed) plus 100 bytes a document.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,6 +16,9 @@ use serde_json::{Map, Value};
 /// of the file and adding a document moves no other. Compressed files may consist of several frames or members, one
 /// after another. A line that is no document (invalid JSON or UTF-8, no text, an id seen before, too long) is reported
 /// with its file name and line number and left out; blank lines are skipped. The texts are held in memory.
+///
+/// Cost: one read of the file when the corpus is opened; the texts stay in memory, about their size on disk
+/// (uncompressed) plus 100 bytes a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlConfig {

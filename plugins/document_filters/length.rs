@@ -1,6 +1,4 @@
 //! Length, and whether the synthesizer came to an end.
-//!
-//! Cost: none to speak of.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
@@ -8,6 +6,8 @@ use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
 use crate::text::words;
 
 /// Drops synthetic documents that are too short, too long, or cut off.
+///
+/// Cost: one pass over the words of each synthetic document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LengthConfig {

@@ -1,6 +1,4 @@
 //! Texts that repeat themselves: the ways in which sampled text fails most often.
-//!
-//! Cost: O(words * ngram sizes) a document.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +12,9 @@ use crate::text::{hash_sequence, hash_word, sentences, share, word_hashes, words
 /// The first three rules and their limits follow those of the Gopher corpus (Rae et al. 2021, arXiv 2112.11446, table
 /// A1), with sentences in place of lines and words taken in lower case without punctuation; the last finds texts that
 /// end in a loop, as sampled ones do.
+///
+/// Cost: O(words * (top_ngram_words + duplicate_ngram_words)) time and O(words) memory, one synthetic document at a
+/// time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RepetitionConfig {

@@ -1,6 +1,4 @@
 //! Copies of the seed document, found by shared runs of words.
-//!
-//! Cost: O(words of both documents) a synthetic document.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
@@ -11,6 +9,8 @@ use crate::text::Shingles;
 ///
 /// The documents are compared as sets of shingles (runs of consecutive words, in lower case, without punctuation);
 /// one with fewer words than a shingle is compared as a whole.
+///
+/// Cost: O(words of both documents) time and memory, one synthetic document at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeedCopyConfig {

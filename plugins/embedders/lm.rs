@@ -1,6 +1,4 @@
 //! The base model as an embedder: nothing external, so the method is bootstrapped in full.
-//!
-//! Cost: one forward pass over up to `context_length` tokens of every document; `len * hidden_size * 4` bytes.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
@@ -11,6 +9,9 @@ use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
 /// mean embedding of the corpus is taken off every row before rows are scaled to unit length: averaged hidden states
 /// share one large direction that says nothing about the document, so that without this every pair looks alike (Mu
 /// and Viswanath 2018, "All-but-the-Top", arXiv 1702.01417).
+///
+/// Cost: one forward pass of the base model over up to `context_length` tokens of every document; `documents *
+/// hidden_size * 4` bytes for the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LmConfig {

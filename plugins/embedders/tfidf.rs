@@ -1,7 +1,4 @@
 //! Hashed word n-grams weighed by how rare they are: lexical similarity with nothing to train.
-//!
-//! Cost: one pass to count and one to embed, O(words * ngrams); `len * dim * 4` bytes for the rows and 12 bytes a
-//! different n-gram of the corpus.
 
 use std::collections::HashMap;
 
@@ -15,6 +12,9 @@ use crate::text::{hash_sequence, word_hashes};
 /// The weight of an n-gram in a document is (1 + ln tf) * (1 + ln((1 + n) / (1 + df))), with tf its count there and
 /// df the number of the corpus's n documents that have it. N-grams share columns by a signed hash (Weinberger et al.
 /// 2009, arXiv 0902.2206), which leaves inner products unbiased, with an error of about 1 / sqrt(dim).
+///
+/// Cost: two passes over the text, O(words * ngram_words) each; `documents * dim * 4` bytes for the rows and 12
+/// bytes a different n-gram of the corpus.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TfidfConfig {

@@ -1,6 +1,4 @@
 //! Bits per byte of held-out text: the number to compare on, since it does not depend on the tokenizer.
-//!
-//! Cost: one forward pass over the held-out tokens.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Score};
@@ -11,6 +9,9 @@ use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Score};
 /// document longer than the context is scored in consecutive windows of up to context length - 1 predictions, each
 /// preceded by `end_of_text` and blind to the windows before it. The score is the bits of all documents over their
 /// bytes; a document without text is left out.
+///
+/// Cost: one forward pass over the tokens of the held-out documents, `batch_size` sequences of up to the context
+/// length at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BitsPerByteConfig {

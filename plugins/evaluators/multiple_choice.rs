@@ -1,6 +1,4 @@
 //! The corpus's own questions, answered by likelihood.
-//!
-//! Cost: one forward pass over context and choice for every choice of every question.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::corpus::Question;
@@ -13,6 +11,9 @@ use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Score};
 /// `eval/questions/nll` is the mean of -log of the answer's softmax over the choices, in nats, where guessing gives
 /// the log of their number. Context and choice are tokenized apart, which is how a byte-level tokenizer splits them
 /// anyway before a choice that begins with a space. A context too long for the model loses its beginning.
+///
+/// Cost: one forward pass over context and choice for every choice of every question, `batch_size` sequences at
+/// once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MultipleChoiceConfig {

@@ -1,6 +1,4 @@
 //! All sources shuffled together.
-//!
-//! Cost: 4 bytes a document of each pool.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::mixer::{Draw, Mixer, Pool, Source};
@@ -10,6 +8,8 @@ use sbp_plugin::slots::mixer::{Draw, Mixer, Pool, Source};
 /// Real documents come in an order that is drawn anew at every pass and is the same whatever they are mixed with.
 /// Synthetic ones come at most once each; if they run out before their part of the budget is met, real documents fill
 /// the rest. Which source comes next is drawn with probability in proportion to the documents it still has to give.
+///
+/// Cost: O(1) a draw; 4 bytes a document of each pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JointConfig {}

@@ -1,6 +1,4 @@
 //! The objective of the method: max log p(d2 | d1).
-//!
-//! Cost: a pair is one sequence of both documents' tokens; only the second's are learned.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::objective::Objective;
@@ -9,6 +7,9 @@ use sbp_plugin::slots::objective::Objective;
 ///
 /// The sequence is `end_of_text`, the seed, `related`, the target, `end_of_text`; the loss is on the target and the
 /// marker that ends it alone. Sampling starts from `end_of_text`, the seed, `related`.
+///
+/// Cost: a pair is one sequence of both documents' tokens and three markers; all of them are trained through, only
+/// the target's are learned.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConditionalConfig {}

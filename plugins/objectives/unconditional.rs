@@ -1,6 +1,4 @@
 //! The control for conditioning: the synthesizer is tuned on the same targets without their seeds.
-//!
-//! Cost: a pair is one sequence of the target's tokens.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::objective::Objective;
@@ -9,6 +7,8 @@ use sbp_plugin::slots::objective::Objective;
 ///
 /// The sequence is `end_of_text`, the target, `end_of_text`, and sampling starts from `end_of_text`. What `conditional`
 /// gains over this is owed to the seed document.
+///
+/// Cost: a pair is one sequence of the target's tokens and two markers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnconditionalConfig {}

@@ -1,6 +1,4 @@
 //! Near-duplicate pairs, found by shared runs of words.
-//!
-//! Cost: O(words of both documents) a pair.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::pair_filter::{PairFilter, Verdict};
@@ -12,6 +10,8 @@ use crate::text::Shingles;
 /// A synthesizer tuned on near-duplicates learns to copy. Documents are compared as sets of shingles (runs of
 /// consecutive words, in lower case, without punctuation); one with fewer words than a shingle is compared as a
 /// whole, so that it is a duplicate only of its equal.
+///
+/// Cost: O(words of both documents) time and memory, one pair at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NearDuplicateConfig {

@@ -1,6 +1,4 @@
 //! A band of similarity: related, but not the same.
-//!
-//! Cost: none to speak of.
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::pair_filter::{PairFilter, Verdict};
@@ -10,6 +8,8 @@ use sbp_plugin::slots::pair_filter::{PairFilter, Verdict};
 /// Below the band, documents have nothing to tell about each other; above it, the second repeats the first. Where the
 /// band lies depends on the embedder and on the documents: look at the similarities of random pairs first. (With
 /// `tfidf`, random pairs of abstracts stay below 0.14, and the nearest are at about 0.23.)
+///
+/// Cost: two comparisons a pair.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimilarityBandConfig {

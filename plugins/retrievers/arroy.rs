@@ -1,9 +1,4 @@
 //! Approximate nearest neighbors in a forest of random projection trees, kept on disk (the crate `arroy`, on LMDB).
-//!
-//! Cost: building takes O(n_trees * len * log len * dim), a query O(search_k * dim). The index takes about
-//! `len * dim * 4` bytes of disk and as much again for every 10 to 50 trees; it is memory-mapped, so it need not fit
-//! into memory. Measured on 100,000 rows of 384, one thread: 30 trees build in 10 s, and with `search_k = 4000` find
-//! 96% of the true ten nearest in 6 ms a query.
 
 use std::num::NonZeroUsize;
 
@@ -20,6 +15,11 @@ use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
 ///
 /// For corpora that are too large for exact search. Similarities of what it finds are exact; what it may miss is
 /// governed by `num_trees` and `search_k`. A document with nothing to embed has no neighbors and is nobody's.
+///
+/// Cost: building takes O(num_trees * documents * log documents * dim), a query O(search_k * dim). The index takes
+/// about `documents * dim * 4` bytes of disk and as much again for every 10 to 50 trees; it is memory-mapped, so it
+/// need not fit into memory. Measured on 100,000 rows of 384, one thread: 30 trees build in 10 s, and with
+/// `search_k = 4000` find 96% of the true ten nearest in 6 ms a query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArroyConfig {

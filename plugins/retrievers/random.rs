@@ -1,6 +1,4 @@
 //! Random pairs: the negative control of the study, which shows how much of the gain is owed to relatedness.
-//!
-//! Cost: O(k * dim) a query.
 
 use std::collections::HashSet;
 
@@ -12,6 +10,8 @@ use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
 ///
 /// Every set of k other documents is equally likely; their true similarity is reported, so a similarity band in the
 /// recipe still applies and has to be opened for this control.
+///
+/// Cost: `documents * neighbors * dim` multiply-adds, for the similarities; no memory to speak of.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RandomConfig {}

@@ -4,6 +4,8 @@ use sbp_plugin::prelude::*;
 use sbp_plugin::slots::schedule::Schedule;
 
 /// Rises linearly, then stays at the peak.
+///
+/// Cost: a division a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConstantConfig {

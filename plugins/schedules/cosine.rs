@@ -4,6 +4,8 @@ use sbp_plugin::prelude::*;
 use sbp_plugin::slots::schedule::Schedule;
 
 /// Rises linearly, then falls along half a cosine.
+///
+/// Cost: a cosine a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CosineConfig {

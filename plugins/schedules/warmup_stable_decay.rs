@@ -6,6 +6,8 @@ use sbp_plugin::slots::schedule::Schedule;
 /// Rises linearly, stays at the peak, then falls linearly.
 ///
 /// With `decay_share = 1` the fall begins where the rise ends: the usual linear schedule.
+///
+/// Cost: a division a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WarmupStableDecayConfig {

@@ -1,6 +1,4 @@
 //! Nucleus sampling (Holtzman et al. 2020, arXiv 1904.09751).
-//!
-//! Cost: a forward pass a token, `batch_size` prompts at once, with their keys and values in memory.
 
 use sbp_plugin::ports::{Completion, Decoding, LanguageModel, Prompt};
 use sbp_plugin::prelude::*;
@@ -10,6 +8,9 @@ use sbp_plugin::slots::synthesizer::{Request, Synthesizer};
 ///
 /// Each document has a random stream of its own, named by the study's seed, the seed document and the draw: it comes
 /// out the same whatever it is sampled next to.
+///
+/// Cost: one forward pass a token sampled, `batch_size` documents at once, with the keys and values of all their
+/// tokens in memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NucleusConfig {

@@ -11,6 +11,8 @@ use serde_json::Value;
 ///
 /// A run that is interrupted and goes on writes the points since its last checkpoint again: of lines with the same
 /// stage, arm, seed and step, the last one counts.
+///
+/// Cost: one write of about 200 bytes a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JsonlConfig {}

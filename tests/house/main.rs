@@ -5,6 +5,7 @@ use sbp_plugins as _;
 mod architecture;
 mod diagnostics;
 mod generated;
+mod plugins;
 mod recipes;
 
 /// The repository's root.

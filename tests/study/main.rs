@@ -3,6 +3,7 @@
 mod bad_input;
 mod interrupted;
 mod locked;
+mod panics;
 mod reproducible;
 mod sweep;
 mod without_torch;

@@ -30,8 +30,10 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  sbp validate recipes/quickstart.toml\n  sbp validate recipes/quickstart.toml --json"
     )]
     Validate(RecipeArgs),
-    /// List the plugins a recipe can choose, or show one.
-    #[command(after_help = "Examples:\n  sbp plugins ls\n  sbp plugins show exact")]
+    /// List the plugins a recipe can choose, show one, or begin one of your own.
+    #[command(
+        after_help = "Examples:\n  sbp plugins ls\n  sbp plugins show exact\n  sbp plugins new retriever my_neighbors"
+    )]
     Plugins(PluginsArgs),
     /// Print the JSON Schema of recipes.
     #[command(after_help = "Examples:\n  sbp schema\n  sbp schema > recipe.schema.json")]
@@ -102,12 +104,37 @@ pub(crate) enum PluginsVerb {
     Ls {
         /// Only this slot.
         slot: Option<String>,
+        /// Print a JSON list instead of text.
+        #[arg(long)]
+        json: bool,
     },
-    /// Show a plugin's options, defaults and example.
+    /// Show a plugin's options, defaults, cost and example.
     Show {
-        /// The plugin's kind.
+        /// The plugin's kind, or `slot/kind` where several slots have one of that kind.
         kind: String,
+        /// Print a JSON list instead of text.
+        #[arg(long)]
+        json: bool,
     },
+    /// Write a crate with a plugin of your own: a working example to change, with its test and a recipe.
+    #[command(
+        after_help = "Examples:\n  sbp plugins new retriever my_neighbors\n  sbp plugins new arm half_oracle --into ~/studies"
+    )]
+    New(NewArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewArgs {
+    /// The slot it is for, see `sbp plugins ls`.
+    pub(crate) slot: String,
+    /// Its name, in snake case: the kind in recipes, and the crate's name.
+    pub(crate) name: String,
+    /// The folder that the crate's own folder is written into.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) into: PathBuf,
+    /// The checkout of sbp to build with; by default the one that this program was built from.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sbp: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

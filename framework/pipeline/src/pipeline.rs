@@ -18,7 +18,8 @@ use crate::report::table;
 use crate::run_folder::RunFolder;
 use crate::stages::train_arm::Pretraining;
 use crate::stages::{
-    Study, corpus, embed, evaluate, failed, pair, quality, synthesize, tokenize, train, train_arm, tune,
+    Study, caught, corpus, embed, evaluate, failed, pair, quality, synthesize, tokenize, train, train_arm,
+    tune,
 };
 use crate::store::Store;
 use crate::watch::{Reporter, Watch};
@@ -90,7 +91,7 @@ pub fn run(
             overhead.charge(Cause::Embed, embedded.cost);
             overhead.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);
             overhead.charge(Cause::Generate, drawn.summary.cost);
-            let (quality, samples) = quality::assess(&corpus, &drawn);
+            let (quality, samples) = caught("quality", || Ok(quality::assess(&corpus, &drawn)))?;
             findings.synthesis(seed, &pairs.summary, &tuned.summary, quality, samples);
             synthetic = Some(drawn);
         }
@@ -164,7 +165,7 @@ fn watch<'a>(plan: &Plan, folder: &RunFolder, reporter: &'a mut dyn Reporter) ->
     let mut trackers = Vec::new();
     for selected in &plan.recipe.trackers {
         match selected.build(&BuildContext::default()) {
-            Ok(tracker) => trackers.push((selected.kind().to_owned(), tracker)),
+            Ok(tracker) => trackers.push(tracker),
             Err(error) => reporter.warn(&format!("{error}; the run goes on without it")),
         }
     }

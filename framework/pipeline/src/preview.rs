@@ -8,7 +8,7 @@ use sbp_plugin::slots::mixer::Source;
 use sbp_recipe::plan::ArmPlan;
 use sbp_recipe::{Code, MatchOn, Plan, Synthesis};
 
-use crate::stages::failed;
+use crate::stages::{caught, failed};
 use crate::{Error, Result};
 
 /// Documents whose length is looked at.
@@ -51,6 +51,10 @@ pub struct Concern {
 /// # Errors
 /// When the corpus cannot be read, or an arm cannot divide its budget.
 pub fn preview(plan: &Plan) -> Result<Preview> {
+    caught("plan", || look(plan))
+}
+
+fn look(plan: &Plan) -> Result<Preview> {
     let seen = Seen::of(plan)?;
     let recipe = &plan.recipe;
     let mut supply = seen.supply(plan);

@@ -48,18 +48,17 @@ pub struct Progress<'a> {
 /// Everyone who watches, behind one door.
 pub(crate) struct Watch<'a> {
     pub(crate) reporter: &'a mut dyn Reporter,
-    trackers: Vec<(String, Option<Box<dyn Tracker>>)>,
+    trackers: Vec<Box<dyn Tracker>>,
     events: Option<File>,
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(
         reporter: &'a mut dyn Reporter,
-        trackers: Vec<(String, Box<dyn Tracker>)>,
+        trackers: Vec<Box<dyn Tracker>>,
         events: &Path,
         card: &RunCard<'_>,
     ) -> Self {
-        let trackers = trackers.into_iter().map(|(kind, tracker)| (kind, Some(tracker))).collect();
         let events = OpenOptions::new().create(true).append(true).open(events).ok();
         let mut watch = Self { reporter, trackers, events };
         watch.each_tracker(|tracker| tracker.started(card));
@@ -67,14 +66,13 @@ impl<'a> Watch<'a> {
     }
 
     fn each_tracker(&mut self, mut call: impl FnMut(&mut dyn Tracker) -> sbp_plugin::Result<()>) {
-        for (kind, slot) in &mut self.trackers {
-            let Some(tracker) = slot else { continue };
-            if let Err(error) = call(tracker.as_mut()) {
-                self.reporter
-                    .warn(&format!("tracker \"{kind}\" failed and is left out from here on: {error}"));
-                *slot = None;
+        self.trackers.retain_mut(|tracker| match call(tracker.as_mut()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.reporter.warn(&format!("{error}; it is left out from here on"));
+                false
             }
-        }
+        });
     }
 
     pub(crate) fn event(&mut self, event: &Value) {

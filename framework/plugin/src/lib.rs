@@ -4,12 +4,14 @@
 //! [`ports`] what the tensor world offers to plugins without showing a tensor; [`engine`] how a program gets at it.
 
 pub mod engine;
+mod guarded;
 pub mod ports;
 pub mod reference;
 pub mod registry;
 pub mod schema;
 pub mod slots;
 
+pub use guarded::{Guarded, catch_panic};
 #[doc(hidden)]
 pub use inventory;
 pub use registry::{Entry, Plugin, Selected, Slot, entries};

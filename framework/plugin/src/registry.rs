@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Result;
+use crate::guarded::{Guarded, Name};
+use crate::{Result, schema};
 
 /// A place in the method where a plugin stands.
 pub trait Slot: Sized + fmt::Debug + 'static {
@@ -25,6 +26,8 @@ pub trait Slot: Sized + fmt::Debug + 'static {
     type Object: ?Sized;
     /// Every linked entry, in no particular order; use [`entries`].
     fn linked() -> Vec<&'static Entry<Self>>;
+    /// A guarded plugin as a plugin.
+    fn guard(object: Guarded<Self::Object>) -> Box<Self::Object>;
 }
 
 /// What a plugin may know when it is built.
@@ -118,7 +121,7 @@ impl<S: Slot, C: Plugin<S>> ErasedPlugin<S> for C {
     }
     fn path_fields(&self) -> Vec<String> {
         let schema = schemars::schema_for!(C).to_value();
-        crate::schema::path_fields(&schema)
+        schema::path_fields(&schema)
     }
     fn clone_box(&self) -> Box<dyn ErasedPlugin<S>> {
         Box::new(self.clone())
@@ -172,15 +175,31 @@ impl<S: Slot> Selected<S> {
 
     /// Problems in the options that only the plugin can see: `(field, message)`.
     pub fn check(&self) -> Vec<(&'static str, String)> {
-        self.plugin.check()
+        // The field at fault is not known, so a panic is held against the choice itself.
+        let checked = self.name().attempt(|| Ok(self.plugin.check()));
+        checked.unwrap_or_else(|panic| vec![("kind", panic.to_string())])
     }
 
-    /// Makes the working object.
+    /// Makes the working object, guarded: its errors and panics name slot and kind, see
+    /// [`catch_panic`](crate::catch_panic).
     ///
     /// # Errors
-    /// As the plugin says; the error names slot and kind.
+    /// As the plugin says, or when it panics.
     pub fn build(&self, context: &BuildContext) -> Result<Box<S::Object>> {
-        self.plugin.build(context).map_err(|source| format!("{} \"{}\": {source}", S::NAME, self.kind).into())
+        let object = self.name().attempt(|| self.plugin.build(context))?;
+        Ok(S::guard(Guarded::new(self.name(), object)))
+    }
+
+    /// Makes the working object as it is, for tests that look for panics.
+    ///
+    /// # Errors
+    /// As the plugin says.
+    pub fn build_unguarded(&self, context: &BuildContext) -> Result<Box<S::Object>> {
+        self.plugin.build(context)
+    }
+
+    fn name(&self) -> Name {
+        Name { slot: S::NAME, kind: self.kind }
     }
 
     /// What this choice means for a result: kind, version and options, without the paths that merely say
@@ -256,7 +275,7 @@ impl<S: Slot> JsonSchema for Selected<S> {
         format!("sbp_plugin::Selected<{}>", S::NAME).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        crate::schema::slot_schema::<S>(generator)
+        schema::slot_schema::<S>(generator)
     }
 }
 

@@ -30,4 +30,5 @@ pub use recipe::{
 };
 pub use schema::{SCHEMA_VERSION, recipe_schema};
 pub use source::dotted;
+pub use suggest::suggest;
 pub use sweep::{Axis, Point, SweepMode, SweepSection};

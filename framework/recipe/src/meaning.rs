@@ -1,6 +1,7 @@
 //! What is wrong with a recipe that a schema cannot say: values that do not fit each other.
 
 use sbp_core::Duration;
+use sbp_plugin::catch_panic;
 use sbp_plugin::registry::BuildContext;
 
 use crate::check::at_value;
@@ -104,10 +105,11 @@ fn arms(recipe: &Recipe, found: &mut Findings<'_>) {
 fn share_of_synthetic(recipe: &Recipe, arm: &str) -> f64 {
     /// Large enough that rounding to whole tokens does not show.
     const BUDGET: u64 = 1 << 40;
-    match recipe.arms[arm].build(&BuildContext::default()) {
-        Ok(arm) => arm.synthetic_tokens(BUDGET) as f64 / BUDGET as f64,
-        Err(_) => 0.0,
-    }
+    let wanted = recipe.arms[arm]
+        .build(&BuildContext::default())
+        .and_then(|arm| catch_panic(|| arm.synthetic_tokens(BUDGET)));
+    // What fails here fails again, with more to say, in the stage that needs it.
+    wanted.map_or(0.0, |tokens| tokens as f64 / BUDGET as f64)
 }
 
 fn budgets(recipe: &Recipe, found: &mut Findings<'_>) {
@@ -134,10 +136,9 @@ fn budgets(recipe: &Recipe, found: &mut Findings<'_>) {
         }
     }
     let (Ok(synthesis), Some(budget)) = (recipe.synthesis(), known_tokens(recipe)) else { return };
-    let Ok(sampling) = synthesis.synthesizer.sampling.build(&BuildContext::default()) else { return };
+    let Some(longest) = longest_completion(synthesis.synthesizer) else { return };
     let draws = u64::from(synthesis.synthesizer.max_draws_per_seed);
-    let longest = sampling.max_new_tokens() as u64;
-    let most = recipe.splits.pretrain_documents as u64 * draws * longest;
+    let most = recipe.splits.pretrain_documents as u64 * draws * longest as u64;
     for name in recipe.arms.keys() {
         let wanted = (share_of_synthetic(recipe, name) * budget as f64) as u64;
         if wanted > most {
@@ -154,6 +155,11 @@ fn budgets(recipe: &Recipe, found: &mut Findings<'_>) {
     }
 }
 
+fn longest_completion(section: &SynthesizerSection) -> Option<usize> {
+    let sampling = section.sampling.build(&BuildContext::default()).ok()?;
+    catch_panic(|| sampling.max_new_tokens()).ok()
+}
+
 /// The budget in tokens, where the recipe alone tells it.
 fn known_tokens(recipe: &Recipe) -> Option<u64> {
     match recipe.budget.duration {
@@ -164,8 +170,7 @@ fn known_tokens(recipe: &Recipe) -> Option<u64> {
 }
 
 fn room(recipe: &Recipe, section: &SynthesizerSection, found: &mut Findings<'_>) {
-    let Ok(sampling) = section.sampling.build(&BuildContext::default()) else { return };
-    let (longest, context) = (sampling.max_new_tokens(), recipe.model.context_length);
+    let (Some(longest), context) = (longest_completion(section), recipe.model.context_length) else { return };
     if longest + 2 >= context {
         found.add(
             "/synthesizer/sampling/max_new_tokens",
@@ -183,7 +188,8 @@ fn metrics(recipe: &Recipe, found: &mut Findings<'_>) {
         .evaluators
         .iter()
         .filter_map(|evaluator| evaluator.build(&BuildContext::default()).ok())
-        .flat_map(|evaluator| evaluator.metrics())
+        .filter_map(|evaluator| catch_panic(|| evaluator.metrics()).ok())
+        .flatten()
         .collect();
     for (index, metric) in recipe.comparison.metrics.iter().enumerate() {
         if !computed.contains(metric) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sbp_core::{Fingerprint, TokenCount};
+use sbp_plugin::catch_panic;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::{Share, Supply};
 use sbp_plugin::slots::mixer::Source;
@@ -102,7 +103,8 @@ impl Plan {
         let tokens = self.full_steps(supply) * self.recipe.training.tokens_per_step;
         let mut most = 0;
         for arm in self.recipe.arms.values() {
-            most = most.max(arm.build(&BuildContext::default())?.synthetic_tokens(tokens));
+            let arm = arm.build(&BuildContext::default())?;
+            most = most.max(catch_panic(|| arm.synthetic_tokens(tokens))?);
         }
         Ok(most)
     }
@@ -123,7 +125,7 @@ impl Plan {
         for name in self.arm_names() {
             let selected = &self.recipe.arms[&name];
             let arm = selected.build(&BuildContext::default())?;
-            let synthetic_wanted = arm.synthetic_tokens(full_steps * tokens_per_step);
+            let synthetic_wanted = catch_panic(|| arm.synthetic_tokens(full_steps * tokens_per_step))?;
             let overhead = if synthetic_wanted > 0 { overhead_flops } else { 0 };
             let budget = arm_budget(
                 self.recipe.budget.match_on,

@@ -15,6 +15,15 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// What to say of a name that is not known: the nearest one, if one is near, and all of them after `lead`.
+pub fn suggest(found: &str, known: &[String], lead: &str) -> String {
+    let list = format!("{lead} {}", listed(known.iter().map(String::as_str)));
+    match nearest(found, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? {list}"),
+        None => list,
+    }
+}
+
 /// `hiddenSize`, `hidden-size` and `Hidden_Size` are all spellings of `hidden_size`.
 fn plain(name: &str) -> String {
     name.to_lowercase().replace(['-', ' '], "_")

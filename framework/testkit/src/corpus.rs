@@ -5,6 +5,8 @@ use sbp_plugin::slots::corpus::{BadRecord, Corpus, Question, Records};
 
 /// A few documents held in memory, with questions and, if asked for, bad records. Not registered: tests select it
 /// with `Selected::new`.
+///
+/// Cost: documents are written as they are asked for and not kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TinyConfig {

@@ -3,8 +3,6 @@
 //! Concepts have names, kinds and attributes; documents are drawn from a concept in many genres and phrasings and
 //! reveal some of its attributes. So there is an unlimited supply of documents, and whether a text is true, and
 //! what it is about, can be computed.
-//!
-//! Cost: the world takes some 200 bytes a concept; documents are written as they are asked for and not kept.
 
 mod chance;
 mod language;
@@ -28,6 +26,9 @@ use world::{World, WorldConfig};
 /// states some of its attributes in one of many phrasings. Documents come round by round, one of every concept a
 /// round, so that every beginning of the corpus is a fair sample. Questions ask for facts that the training documents
 /// state, in phrasings that they need not have used.
+///
+/// Cost: the world takes some 200 bytes a concept; documents are written as they are asked for, in time
+/// proportional to their words, and not kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConceptsConfig {

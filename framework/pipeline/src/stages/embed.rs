@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::corpus::CorpusData;
 use super::tokenize::Tokens;
-use super::{Study, failed};
+use super::{Study, caught, failed};
 use crate::store::Artifact;
 use crate::watch::Progress;
 use crate::{Error, Result, files};
@@ -41,7 +41,7 @@ pub(crate) fn make(
     seed: u64,
 ) -> Result<Embedded> {
     let mut embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
-    let needs_base = embedder.needs_base_model();
+    let needs_base = caught("embed", || Ok(embedder.needs_base_model()))?;
     let label = if needs_base { format!("embed seed {seed}") } else { "embed".to_owned() };
     let inputs = json!({
         "corpus": corpus.artifact.fingerprint,
@@ -76,10 +76,6 @@ pub(crate) fn make(
             progress: &mut progress,
         };
         let embeddings = embedder.embed(&corpus.pretrain, &mut context).map_err(&fail)?;
-        if embeddings.len() != corpus.pretrain.len() {
-            let message = format!("it gave {} rows for {total} documents", embeddings.len());
-            return Err(fail(format!("embedder \"{}\": {message}", selected.kind()).into()));
-        }
         let cost = model.map(|mut model| model.take_cost()).unwrap_or_default();
         let bytes: Vec<u8> = embeddings.rows.iter().flat_map(|number| number.to_le_bytes()).collect();
         files::write_whole(&folder.join("rows.f32"), &bytes)?;

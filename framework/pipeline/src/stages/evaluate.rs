@@ -52,10 +52,7 @@ pub(crate) fn make(
                 heldout: &corpus.heldout,
                 questions: &corpus.questions,
             };
-            let name = format!("evaluator \"{}\"", selected.kind());
-            scores.extend(
-                evaluator.evaluate(&mut context).map_err(|error| fail(format!("{name}: {error}").into()))?,
-            );
+            scores.extend(evaluator.evaluate(&mut context).map_err(&fail)?);
             study.watch.reporter.progress(&Progress {
                 stage: &label,
                 done: index as u64 + 1,

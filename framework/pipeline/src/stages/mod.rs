@@ -48,17 +48,20 @@ impl<'a> Study<'a> {
         self.watch.started(label);
         let store = self.store.clone();
         let study = RefCell::new(&mut *self);
-        let made = store.make(
-            stage,
-            inputs,
-            &mut |warning| study.borrow_mut().watch.warn(&warning),
-            &mut |folder| make(&mut study.borrow_mut(), folder),
-        );
-        let (artifact, origin) = made?;
+        let (artifact, origin) = caught(label, || {
+            store.make(stage, inputs, &mut |warning| study.borrow_mut().watch.warn(&warning), &mut |folder| {
+                make(&mut study.borrow_mut(), folder)
+            })
+        })?;
         self.folder.link_stage(&label.replace(' ', "-"), &artifact)?;
         self.watch.finished(label, origin);
         Ok(artifact)
     }
+}
+
+/// Does a stage's work; the panic of a plugin fails the stage and nothing else.
+pub(crate) fn caught<T>(stage: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    sbp_plugin::catch_panic(work).map_err(failed(stage)).flatten()
 }
 
 /// Turns a plugin's or the runtime's error into this stage's.

@@ -14,7 +14,7 @@ use super::corpus::CorpusData;
 use super::pair::Pairs;
 use super::tokenize::Tokens;
 use super::train::{Job, train};
-use super::{Study, failed};
+use super::{Study, caught, failed};
 use crate::batches::ExampleBatches;
 use crate::store::{Artifact, Store};
 use crate::{Result, files};
@@ -91,11 +91,11 @@ pub(crate) fn make(
 /// Tokens of a seed document that are used: what is left of the context beside a longest completion and markers.
 pub(crate) fn seed_room(section: &SynthesizerSection, context_length: usize, seed: u64) -> Result<usize> {
     let sampling = section.sampling.build(&BuildContext { seed }).map_err(failed("tune"))?;
-    let room = context_length.saturating_sub(sampling.max_new_tokens() + 2);
+    let longest = caught("tune", || Ok(sampling.max_new_tokens()))?;
+    let room = context_length.saturating_sub(longest + 2);
     if room == 0 {
         let message = format!(
-            "completions of up to {} tokens leave no room for a seed document in a context of {context_length}; lower synthesizer.sampling.max_new_tokens or raise model.context_length",
-            sampling.max_new_tokens(),
+            "completions of up to {longest} tokens leave no room for a seed document in a context of {context_length}; lower synthesizer.sampling.max_new_tokens or raise model.context_length",
         );
         return Err(failed("tune")(message.into()));
     }

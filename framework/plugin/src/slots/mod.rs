@@ -27,6 +27,9 @@ macro_rules! slot {
             fn linked() -> Vec<&'static $crate::registry::Entry<Self>> {
                 inventory::iter::<$crate::registry::Entry<Self>>.into_iter().collect()
             }
+            fn guard(object: $crate::Guarded<$object>) -> Box<$object> {
+                Box::new(object)
+            }
         }
 
         inventory::collect!($crate::registry::Entry<$marker>);

@@ -206,12 +206,7 @@ fn write_it(pointer: &str, wanted: &[&'static Value]) -> Option<String> {
 fn simplest(slot: &str) -> Option<(Card, String)> {
     let of_slot = cards().into_iter().filter(|card| card.slot == slot);
     let needed = |card: &Card| -> Vec<String> {
-        let options = card.options();
-        options
-            .iter()
-            .filter(|(_, default, _)| default.is_none())
-            .map(|(name, ..)| (*name).to_owned())
-            .collect()
+        card.options().into_iter().filter(|option| option.required).map(|option| option.name).collect()
     };
     let card = of_slot.min_by_key(|card| (needed(card).len(), card.options().len(), card.kind))?;
     let mut example = format!("kind = \"{}\"", card.kind);

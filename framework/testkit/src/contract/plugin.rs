@@ -1,5 +1,6 @@
 //! What holds for every plugin, whatever its slot.
 
+use sbp_plugin::reference::Card;
 use sbp_plugin::{Entry, Selected, Slot, entries};
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ pub fn slot<S: Slot>() {
 /// Checks a registered plugin's name, schema and example, and selects it with its example options.
 ///
 /// # Panics
-/// When the kind is not snake case, the plugin or an option has no description, the example does not validate or does
+/// When the kind is not snake case, the plugin does not say what it does or costs, an option has no description, the example does not validate or does
 /// not come back from JSON as it was, or an unknown option is accepted.
 pub fn plugin<S: Slot>(entry: &Entry<S>) -> Selected<S> {
     let kind = entry.kind;
@@ -33,6 +34,11 @@ pub fn plugin<S: Slot>(entry: &Entry<S>) -> Selected<S> {
     let schema = schemars::schema_for!(Selected<S>).to_value();
     let own = own_schema(&schema, kind);
     assert!(own["description"].is_string(), "{of}: its config has no doc comment");
+    assert!(
+        !Card::of(entry).cost().is_empty(),
+        "{of}: its doc comment does not say what it costs; add a paragraph `Cost: ...`, time and memory in terms of \
+         documents, tokens and the like"
+    );
     assert_eq!(undescribed(&schema), Vec::<String>::new(), "{of}: options without a doc comment");
 
     let mut example = (entry.example)();
@@ -109,7 +115,32 @@ pub fn is_snake_case(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sbp_plugin::prelude::*;
+    use sbp_plugin::slots::schedule::Schedule;
+
     use super::*;
+
+    /// Says what it does, and not what it costs.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct CostlessConfig {}
+
+    impl Plugin<slots::Schedule> for CostlessConfig {
+        const KIND: &'static str = "costless";
+        fn example() -> Self {
+            Self {}
+        }
+        fn build(&self, _: &BuildContext) -> Result<Box<dyn Schedule>> {
+            Err("only its doc comment is looked at".into())
+        }
+    }
+    register!(slots::Schedule => CostlessConfig);
+
+    #[test]
+    #[should_panic(expected = "schedule \"costless\": its doc comment does not say what it costs")]
+    fn a_plugin_says_what_it_costs() {
+        plugin(entries::<slots::Schedule>()[0]);
+    }
 
     #[test]
     fn properties_without_a_description_are_found_at_any_depth() {

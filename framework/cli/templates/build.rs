@@ -1,0 +1,8 @@
+//! Writes where libtorch lies into the program, so that it starts from anywhere.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if let Ok(lib) = std::env::var("DEP_SBP_RUNTIME_LIBTORCH_LIB") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+    }
+}

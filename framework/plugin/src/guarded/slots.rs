@@ -1,0 +1,180 @@
+//! The traits of the slots, each method handed on through the guard.
+
+// A method with a default that is not handed on would silently be the default.
+#![warn(clippy::missing_trait_methods)]
+
+use sbp_core::{
+    Document, Example, Fingerprint, Markers, Neighbor, Pair, RootSeed, SyntheticDocument, TokenCount, TokenId,
+};
+use serde_json::Value;
+
+use super::{Guarded, Name, one_each};
+use crate::Result;
+use crate::ports::{Completion, LanguageModel};
+use crate::slots::arm::{Arm, Share, Supply};
+use crate::slots::corpus::{Corpus, Judgement, Question, Records, Truth};
+use crate::slots::document_filter::DocumentFilter;
+use crate::slots::embedder::{EmbedContext, Embedder, Embeddings};
+use crate::slots::evaluator::{EvalContext, Evaluator, Score};
+use crate::slots::mixer::{Draw, Mixer, Pool};
+use crate::slots::objective::Objective;
+use crate::slots::pair_filter::{PairFilter, Verdict};
+use crate::slots::retriever::{Retriever, SearchContext};
+use crate::slots::schedule::Schedule;
+use crate::slots::synthesizer::{Request, Synthesizer};
+use crate::slots::tracker::{MetricPoint, RunCard, Tracker};
+
+/// Guards what a plugin gives one by one, after its method has returned.
+struct Each<'a, T> {
+    name: Name,
+    items: Box<dyn Iterator<Item = T> + 'a>,
+}
+
+#[expect(clippy::missing_trait_methods, reason = "an iterator's defaults follow from `next`")]
+impl<T> Iterator for Each<'_, T> {
+    type Item = T;
+    fn next(&mut self) -> Option<T> {
+        self.name.call(|| self.items.next())
+    }
+}
+
+impl Arm for Guarded<dyn Arm> {
+    fn synthetic_tokens(&self, budget: TokenCount) -> TokenCount {
+        self.call(|arm| arm.synthetic_tokens(budget))
+    }
+    fn shares(&self, budget: TokenCount, supply: &Supply) -> Result<Vec<Share>> {
+        self.attempt(|arm| arm.shares(budget, supply))
+    }
+}
+
+impl Corpus for Guarded<dyn Corpus> {
+    fn documents(&self) -> Result<Records<'_>> {
+        let items = self.name.attempt(|| self.object.documents())?;
+        Ok(Box::new(Each { name: self.name, items }))
+    }
+    fn heldout(&self) -> Result<Records<'_>> {
+        let items = self.name.attempt(|| self.object.heldout())?;
+        Ok(Box::new(Each { name: self.name, items }))
+    }
+    fn questions(&self, pretrain: &[Document]) -> Result<Vec<Question>> {
+        self.attempt(|corpus| corpus.questions(pretrain))
+    }
+    fn truth(&self) -> Option<&dyn Truth> {
+        self.call(|corpus| corpus.truth().is_some()).then_some(self)
+    }
+    fn fingerprint(&self) -> Result<Fingerprint> {
+        self.attempt(|corpus| corpus.fingerprint())
+    }
+}
+
+impl Truth for Guarded<dyn Corpus> {
+    fn judge(&self, seed: &str, synthetic: &str) -> Judgement {
+        self.call(|corpus| {
+            let truth = corpus.truth().expect("a corpus that knew the truth knows it still");
+            truth.judge(seed, synthetic)
+        })
+    }
+}
+
+impl DocumentFilter for Guarded<dyn DocumentFilter> {
+    fn judge(&self, synthetic: &SyntheticDocument, seed: &Document) -> Verdict {
+        self.call(|filter| filter.judge(synthetic, seed))
+    }
+}
+
+impl Embedder for Guarded<dyn Embedder> {
+    fn needs_base_model(&self) -> bool {
+        self.call(|embedder| embedder.needs_base_model())
+    }
+    fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
+        self.attempt_mut(|embedder| {
+            let embeddings = embedder.embed(documents, context)?;
+            let rows = embeddings.len();
+            one_each(embeddings, rows, documents.len(), "rows")
+        })
+    }
+}
+
+impl Evaluator for Guarded<dyn Evaluator> {
+    fn metrics(&self) -> Vec<String> {
+        self.call(|evaluator| evaluator.metrics())
+    }
+    fn evaluate(&mut self, context: &mut EvalContext<'_>) -> Result<Vec<Score>> {
+        self.attempt_mut(|evaluator| evaluator.evaluate(context))
+    }
+}
+
+impl Mixer for Guarded<dyn Mixer> {
+    fn schedule<'a>(&self, pools: &'a [Pool<'a>], root: RootSeed) -> Box<dyn Iterator<Item = Draw> + 'a> {
+        let items = self.call(|mixer| mixer.schedule(pools, root));
+        Box::new(Each { name: self.name, items })
+    }
+}
+
+impl Objective for Guarded<dyn Objective> {
+    fn example(&self, seed: &[TokenId], target: &[TokenId], markers: Markers) -> Example {
+        self.call(|objective| objective.example(seed, target, markers))
+    }
+    fn prompt(&self, seed: &[TokenId], markers: Markers) -> Vec<TokenId> {
+        self.call(|objective| objective.prompt(seed, markers))
+    }
+}
+
+impl PairFilter for Guarded<dyn PairFilter> {
+    fn judge(&self, pair: &Pair, seed: &Document, target: &Document) -> Verdict {
+        self.call(|filter| filter.judge(pair, seed, target))
+    }
+}
+
+impl Retriever for Guarded<dyn Retriever> {
+    fn neighbors(
+        &mut self,
+        embeddings: &Embeddings,
+        queries: &[u32],
+        k: usize,
+        context: &mut SearchContext<'_>,
+    ) -> Result<Vec<Vec<Neighbor>>> {
+        self.attempt_mut(|retriever| {
+            let found = retriever.neighbors(embeddings, queries, k, context)?;
+            let lists = found.len();
+            one_each(found, lists, queries.len(), "lists of neighbors")
+        })
+    }
+}
+
+impl Schedule for Guarded<dyn Schedule> {
+    fn share(&self, step: u64, num_steps: u64) -> f64 {
+        self.call(|schedule| schedule.share(step, num_steps))
+    }
+}
+
+impl Synthesizer for Guarded<dyn Synthesizer> {
+    fn max_new_tokens(&self) -> usize {
+        self.call(|synthesizer| synthesizer.max_new_tokens())
+    }
+    fn sample(
+        &mut self,
+        model: &mut dyn LanguageModel,
+        requests: &[Request],
+        stop: TokenId,
+        root: RootSeed,
+    ) -> Result<Vec<Completion>> {
+        self.attempt_mut(|synthesizer| {
+            let completions = synthesizer.sample(model, requests, stop, root)?;
+            let given = completions.len();
+            one_each(completions, given, requests.len(), "completions")
+        })
+    }
+}
+
+impl Tracker for Guarded<dyn Tracker> {
+    fn started(&mut self, run: &RunCard<'_>) -> Result<()> {
+        self.attempt_mut(|tracker| tracker.started(run))
+    }
+    fn metrics(&mut self, point: &MetricPoint<'_>) -> Result<()> {
+        self.attempt_mut(|tracker| tracker.metrics(point))
+    }
+    fn finished(&mut self, results: &Value) -> Result<()> {
+        self.attempt_mut(|tracker| tracker.finished(results))
+    }
+}
