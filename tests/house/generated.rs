@@ -5,7 +5,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use sbp_plugin::reference::{Card, cards};
-use serde_json::Value;
 
 #[test]
 fn generated_files_are_current() {
@@ -54,38 +53,4 @@ fn files() -> BTreeMap<PathBuf, String> {
     }
     files.insert("docs/reference/README.md".into(), index);
     files
-}
-
-#[test]
-fn every_property_of_the_recipe_schema_is_described() {
-    let mut bare = Vec::new();
-    visit(sbp_recipe::recipe_schema(), String::new(), &mut bare);
-    assert!(bare.is_empty(), "without a description: {bare:?}");
-}
-
-fn visit(schema: &Value, at: String, bare: &mut Vec<String>) {
-    match schema {
-        Value::Object(object) => {
-            // A condition (`if`) states a property only to test it.
-            for (key, value) in object.iter().filter(|(key, _)| *key != "if") {
-                let here = format!("{at}/{key}");
-                if key == "properties" {
-                    for (name, property) in value.as_object().into_iter().flatten() {
-                        let described =
-                            property.get("description").is_some() || property.get("$ref").is_some();
-                        if !described {
-                            bare.push(format!("{here}/{name}"));
-                        }
-                    }
-                }
-                visit(value, here, bare);
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                visit(item, format!("{at}/{index}"), bare);
-            }
-        }
-        _ => {}
-    }
 }

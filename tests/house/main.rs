@@ -6,6 +6,7 @@ mod architecture;
 mod diagnostics;
 mod generated;
 mod recipes;
+mod schema;
 
 /// The repository's root.
 fn root() -> std::path::PathBuf {

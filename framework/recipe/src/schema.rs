@@ -20,12 +20,34 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         );
         properties.insert(
             "profiles".to_owned(),
-            json!({"type": "object", "additionalProperties": {"type": "object"}, "default": {},
+            json!({"type": "object", "default": {},
+                   "additionalProperties": {"type": "object", "additionalProperties": true},
                    "description": "Named sets of values to lay over the recipe with --profile."}),
         );
     }
+    none_is_a_default(&mut schema);
     schema
 });
+
+/// What may be nothing and need not be given is nothing by default: `null`, which TOML writes by leaving it out.
+fn none_is_a_default(schema: &mut Value) {
+    if let Some(required) = schema.get("properties").map(|_| schema["required"].clone()) {
+        let properties = schema["properties"].as_object_mut().into_iter().flatten();
+        for (name, property) in properties {
+            let needed = required.as_array().is_some_and(|names| names.contains(&json!(name)));
+            let nullable = property["type"].as_array().is_some_and(|types| types.contains(&json!("null")))
+                || property["anyOf"].as_array().is_some_and(|any| any.contains(&json!({"type": "null"})));
+            if nullable && !needed && property.get("default").is_none() {
+                property["default"] = Value::Null;
+            }
+        }
+    }
+    match schema {
+        Value::Object(object) => object.values_mut().for_each(none_is_a_default),
+        Value::Array(items) => items.iter_mut().for_each(none_is_a_default),
+        _ => {}
+    }
+}
 
 /// The JSON Schema of a recipe, for the plugins linked into this program.
 pub fn recipe_schema() -> &'static Value {
