@@ -28,6 +28,7 @@ fn generated_files_are_current() {
 fn files() -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     files.insert("schemas/recipe.schema.json".into(), format!("{:#}\n", sbp_recipe::recipe_schema()));
+    files.insert("schemas/layer.schema.json".into(), format!("{:#}\n", sbp_recipe::layer_schema()));
     files.insert("schemas/results.schema.json".into(), format!("{:#}\n", sbp_pipeline::results_schema()));
     let cards = cards();
     let mut slots: Vec<&Card> = cards.iter().collect();

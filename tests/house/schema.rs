@@ -2,12 +2,29 @@
 
 use std::fmt::Write as _;
 
-use sbp_recipe::{Recipe, recipe_schema};
+use sbp_recipe::{Recipe, layer_schema, recipe_schema};
 use serde_json::{Map, Value, json};
 
 #[test]
-fn the_schema_is_a_schema() {
+fn the_schemas_are_schemas() {
     jsonschema::draft202012::meta::validate(recipe_schema()).expect("draft 2020-12");
+    jsonschema::draft202012::meta::validate(&layer_schema()).expect("draft 2020-12");
+}
+
+#[test]
+fn a_layer_may_leave_out_anything_but_not_misspell_it() {
+    let layers = jsonschema::draft202012::new(&layer_schema()).expect("a schema");
+    for valid in [json!({}), json!({"training": {"peak_lr": 0.1}}), json!({"retriever": {"num_trees": 3}})] {
+        assert!(layers.is_valid(&valid), "{valid}");
+    }
+    for wrong in [
+        json!({"trainings": {}}),
+        json!({"training": {"lr": 0.1}}),
+        json!({"training": {"peak_lr": "high"}}),
+        json!({"retriever": {"kind": "exact", "num_trees": 3}}),
+    ] {
+        assert!(!layers.is_valid(&wrong), "{wrong}");
+    }
 }
 
 #[test]

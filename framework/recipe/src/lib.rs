@@ -21,4 +21,4 @@ pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
     RecipeSection, SplitsSection, SynthesizerSection, TokenizerSection, TrainingSection,
 };
-pub use schema::recipe_schema;
+pub use schema::{layer_schema, recipe_schema};

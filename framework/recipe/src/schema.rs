@@ -29,6 +29,27 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     schema
 });
 
+/// The schema of a file that `extends` another: the same, but everything may be left out.
+pub fn layer_schema() -> Value {
+    let mut schema = recipe_schema().clone();
+    schema["title"] = json!("Layer");
+    schema["description"] = json!("What a recipe changes of the recipes that it extends.");
+    nothing_is_needed(&mut schema);
+    schema
+}
+
+fn nothing_is_needed(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.remove("required");
+            // A condition needs its `kind` in order to hold of that kind only.
+            object.iter_mut().filter(|(key, _)| *key != "if").for_each(|(_, value)| nothing_is_needed(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(nothing_is_needed),
+        _ => {}
+    }
+}
+
 /// What may be nothing and need not be given is nothing by default: `null`, which TOML writes by leaving it out.
 fn none_is_a_default(schema: &mut Value) {
     if let Some(required) = schema.get("properties").map(|_| schema["required"].clone()) {
