@@ -1,7 +1,7 @@
-//! `sbp` as these tests start it; also the shortest program with plugins linked in.
+//! `sbp` as these tests start it.
 
 use sbp_plugins as _;
 
 fn main() -> std::process::ExitCode {
-    sbp_cli::main()
+    sbp_cli::front("sbp-engine-under-test")
 }

@@ -40,9 +40,15 @@ impl Plugin<slots::Evaluator> for BitsPerByteConfig {
 }
 register!(slots::Evaluator => BitsPerByteConfig);
 
+const METRIC: &str = "val/heldout/bpb";
+
 struct BitsPerByte(BitsPerByteConfig);
 
 impl Evaluator for BitsPerByte {
+    fn metrics(&self) -> Vec<String> {
+        vec![METRIC.to_owned()]
+    }
+
     fn evaluate(&mut self, context: &mut EvalContext<'_>) -> Result<Vec<Score>> {
         let most = self.0.max_documents.unwrap_or(usize::MAX);
         let documents: Vec<&Document> =
@@ -75,7 +81,7 @@ impl Evaluator for BitsPerByte {
                 units[*owner].0 += nats / std::f64::consts::LN_2;
             }
         }
-        Ok(vec![Score { metric: "val/heldout/bpb".to_owned(), higher_is_better: false, units }])
+        Ok(vec![Score { metric: METRIC.to_owned(), higher_is_better: false, units }])
     }
 }
 

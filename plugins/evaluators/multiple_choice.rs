@@ -42,9 +42,16 @@ impl Plugin<slots::Evaluator> for MultipleChoiceConfig {
 }
 register!(slots::Evaluator => MultipleChoiceConfig);
 
+const ACCURACY: &str = "eval/questions/acc";
+const NLL: &str = "eval/questions/nll";
+
 struct MultipleChoice(MultipleChoiceConfig);
 
 impl Evaluator for MultipleChoice {
+    fn metrics(&self) -> Vec<String> {
+        vec![ACCURACY.to_owned(), NLL.to_owned()]
+    }
+
     fn evaluate(&mut self, context: &mut EvalContext<'_>) -> Result<Vec<Score>> {
         let questions =
             &context.questions[..self.0.max_questions.unwrap_or(usize::MAX).min(context.questions.len())];
@@ -80,11 +87,11 @@ impl Evaluator for MultipleChoice {
             nll.push((-log_softmax(own, question.answer), 1.0));
         }
         let score = |metric: &str, higher_is_better, units| Score {
-            metric: format!("eval/questions/{metric}"),
+            metric: metric.to_owned(),
             higher_is_better,
             units,
         };
-        Ok(vec![score("acc", true, accuracy), score("nll", false, nll)])
+        Ok(vec![score(ACCURACY, true, accuracy), score(NLL, false, nll)])
     }
 }
 

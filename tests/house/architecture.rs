@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every package of the workspace, and what it may depend on outside tests.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("sbp-core", &[]),
     ("sbp-plugin", &["sbp-core"]),
     ("sbp-recipe", &["sbp-plugin", "sbp-core"]),
@@ -14,7 +14,8 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("sbp-plugins", &["sbp-plugin", "sbp-core"]),
     ("sbp-testkit", &["sbp-plugin", "sbp-core"]),
     ("sbp-pipeline", &["sbp-recipe", "sbp-plugin", "sbp-core"]),
-    ("sbp-cli", &["sbp-pipeline", "sbp-recipe", "sbp-runtime", "sbp-plugins", "sbp-plugin", "sbp-core"]),
+    ("sbp-cli", &["sbp-pipeline", "sbp-recipe", "sbp-plugins", "sbp-plugin", "sbp-core"]),
+    ("sbp-engine", &["sbp-cli", "sbp-plugins", "sbp-runtime"]),
     ("sbp-tests", &["sbp-cli", "sbp-plugins", "sbp-runtime"]),
     ("xtask", &[]),
 ];

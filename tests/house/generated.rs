@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use sbp_plugin::reference::{Card, cards};
+use sbp_recipe::Code;
 
 #[test]
 fn generated_files_are_current() {
@@ -33,7 +34,7 @@ fn files() -> BTreeMap<PathBuf, String> {
     let cards = cards();
     let mut slots: Vec<&Card> = cards.iter().collect();
     slots.dedup_by_key(|card| card.slot);
-    let mut index = "# Plugins\n\nGenerated from the plugins themselves; do not edit. One page a slot, in the order of the method.\n\n| slot | what it does | plugins |\n|---|---|---|\n".to_owned();
+    let mut index = "# Plugins\n\nGenerated from the plugins themselves; do not edit. One page a slot, in the order of the method.\n[Diagnostics](diagnostics.md) lists what can be wrong with a recipe.\n\n| slot | what it does | plugins |\n|---|---|---|\n".to_owned();
     for first in slots {
         let of_slot: Vec<&Card> = cards.iter().filter(|card| card.slot == first.slot).collect();
         let kinds: Vec<String> = of_slot.iter().map(|card| format!("`{}`", card.kind)).collect();
@@ -53,5 +54,14 @@ fn files() -> BTreeMap<PathBuf, String> {
         files.insert(format!("docs/reference/{}.md", first.slot).into(), page + "\n");
     }
     files.insert("docs/reference/README.md".into(), index);
+    files.insert("docs/reference/diagnostics.md".into(), diagnostics());
     files
+}
+
+fn diagnostics() -> String {
+    let mut page = "# Diagnostics\n\nWhat `sbp validate` and every command that reads a recipe can find wrong with it. Generated; do not edit.\n\nAll problems are told at once, each with its code, its place and a remedy, in the layer that wrote the value: a\nfile, a profile of a file, or a `--set`. `sbp validate --json` gives the same as `problems`, a list of `code`,\n`message`, `help`, `layer`, `file`, `line`, `column`, `end_line`, `end_column` (the end not included) and `length`;\nlines and columns count from 1, columns and lengths in characters.\n\n| code | what it means | what to do |\n|---|---|---|\n".to_owned();
+    for code in Code::ALL {
+        page.push_str(&format!("| `{code}` | {} | {} |\n", code.meaning(), code.remedy()));
+    }
+    page
 }

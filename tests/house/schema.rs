@@ -1,9 +1,13 @@
 //! The recipe's schema keeps its promises: every option is described, and every default is the one that is used.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sbp_recipe::{Recipe, layer_schema, recipe_schema};
 use serde_json::{Map, Value, json};
+
+/// What a file may say besides the recipe itself.
+const OF_LAYERS: [&str; 3] = ["extends", "profiles", "sweep"];
 
 #[test]
 fn the_schemas_are_schemas() {
@@ -79,7 +83,7 @@ fn the_defaults_in_the_schema_are_those_that_are_filled_in() {
 fn shape_of_the_recipe() {
     let root = recipe_schema();
     let mut text = String::new();
-    outline(root, root, 0, &mut text);
+    outline(root, root, 0, &mut BTreeSet::new(), &mut text);
     insta::assert_snapshot!(text);
 }
 
@@ -160,15 +164,14 @@ impl Writer<'_> {
         if let Some(first) = schema.pointer("/enum/0").or_else(|| schema.pointer("/oneOf/0/const")) {
             return first.clone();
         }
-        let types = &schema["type"];
-        match types.as_str().or_else(|| types[0].as_str()).unwrap_or("object") {
+        match schema["type"].as_str().unwrap_or("object") {
             "object" => Value::Object(self.table(schema)),
             "array" => {
                 let least = schema["minItems"].as_u64().unwrap_or(0).max(1);
                 Value::Array((0..least).map(|_| self.value(&schema["items"])).collect())
             }
             "integer" => json!(schema["minimum"].as_u64().unwrap_or(0).max(1)),
-            "number" => json!(schema["minimum"].as_f64().unwrap_or(0.0).max(0.5)),
+            "number" => json!(schema["minimum"].as_f64().unwrap_or(0.0).max(0.5)), // within every bound in use
             "boolean" => json!(false),
             // The patterns in use take this; `Recipe` would not decode were it otherwise.
             _ => json!("x"),
@@ -178,10 +181,10 @@ impl Writer<'_> {
     fn table(&self, schema: &Value) -> Map<String, Value> {
         let mut table = Map::new();
         for (name, option) in properties(schema).filter(|(name, _)| *name != "kind") {
-            let in_layers_only = ["extends", "profiles"].contains(&name.as_str());
+            let of_layers = OF_LAYERS.contains(&name.as_str());
             if needed(schema, name) {
                 table.insert(name.clone(), self.value(option));
-            } else if self.tables && !in_layers_only {
+            } else if self.tables && !of_layers {
                 let value = self.value(option);
                 if value.is_object() || value[0].is_object() {
                     table.insert(name.clone(), value);
@@ -222,7 +225,7 @@ fn compare(
                 (Some(value), _) => {
                     compare(root, &[option], value, &filled[name], &format!("{at}.{name}"), visit);
                 }
-                (None, Some(_)) if ["extends", "profiles"].contains(&name.as_str()) => {}
+                (None, Some(_)) if OF_LAYERS.contains(&name.as_str()) => {}
                 (None, Some(default)) => visit(&format!("{at}.{name}"), default, &filled[name]),
                 (None, None) => {}
             }
@@ -241,8 +244,14 @@ fn compare(
     }
 }
 
-/// `option: type [bounds] = default`, one line an option; what it holds below it, indented.
-fn outline(root: &Value, table: &Value, depth: usize, text: &mut String) {
+/// `option: type [bounds] = default`, one line an option; what it holds below it, indented, but once only.
+fn outline<'a>(
+    root: &'a Value,
+    table: &'a Value,
+    depth: usize,
+    shown: &mut BTreeSet<&'a str>,
+    text: &mut String,
+) {
     let indent = "  ".repeat(depth);
     for (name, option) in properties(table).filter(|(name, _)| *name != "kind") {
         let target = followed(root, option);
@@ -254,22 +263,34 @@ fn outline(root: &Value, table: &Value, depth: usize, text: &mut String) {
             None => String::new(),
         };
         let default = if needed(table, name) { " (needed)".to_owned() } else { default };
-        let _ = writeln!(text, "{indent}{name}: {}{default}", named(root, target, option));
-        within(root, target, depth + 1, text);
+        let _ = write!(text, "{indent}{name}: {}{default}", named(root, target, option));
+        let known = option["$ref"].as_str().is_some_and(|reference| !shown.insert(reference));
+        if known && target["maxProperties"] != 1 {
+            text.push_str(", as above\n");
+        } else {
+            text.push('\n');
+            within(root, target, depth + 1, shown, text);
+        }
     }
 }
 
-fn within(root: &Value, schema: &Value, depth: usize, text: &mut String) {
+fn within<'a>(
+    root: &'a Value,
+    schema: &'a Value,
+    depth: usize,
+    shown: &mut BTreeSet<&'a str>,
+    text: &mut String,
+) {
     for (kind, options) in branches(schema) {
         let _ = writeln!(text, "{}kind {kind}", "  ".repeat(depth));
-        outline(root, options, depth + 1, text);
+        outline(root, options, depth + 1, shown, text);
     }
     if branches(schema).is_empty() && schema["maxProperties"] != 1 {
-        outline(root, schema, depth, text);
+        outline(root, schema, depth, shown, text);
     }
     for inner in ["items", "additionalProperties"] {
         if let Some(inner) = schema.get(inner).filter(|inner| inner.is_object()) {
-            within(root, followed(root, inner), depth, text);
+            within(root, followed(root, inner), depth, shown, text);
         }
     }
 }
@@ -291,18 +312,17 @@ fn named(root: &Value, schema: &Value, option: &Value) -> String {
     } else if schema["maxProperties"] == 1 {
         properties(schema).map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" | ")
     } else {
-        let types = &schema["type"];
-        types.as_str().or_else(|| types[0].as_str()).unwrap_or("anything").replace("object", "table")
+        schema["type"].as_str().unwrap_or("anything").replace("object", "table")
     };
-    // Bounds stand beside a reference or behind it.
+    // Bounds stand beside a reference or behind it. What is only the type's own is left out.
     let bound = |key: &str| option.get(key).or_else(|| schema.get(key)).map(Value::to_string);
-    let bounds = match (bound("minimum"), bound("exclusiveMinimum"), bound("maximum")) {
-        (None, None, None) => String::new(),
-        (least, above, most) => format!(
-            " [{}..{}]",
-            least.or(above.map(|it| format!("above {it}"))).unwrap_or_default(),
-            most.unwrap_or_default()
-        ),
+    let strict = |key: &str| bound(key).map(|it| format!("{it} excluded"));
+    let least = bound("minimum").or_else(|| strict("exclusiveMinimum"));
+    let own = [u64::from(u32::MAX), i64::MAX as u64].map(|it| it.to_string());
+    let most = bound("maximum").filter(|it| !own.contains(it)).or_else(|| strict("exclusiveMaximum"));
+    let bounds = match (least, most) {
+        (None, None) => String::new(),
+        (least, most) => format!(" [{}..{}]", least.unwrap_or_default(), most.unwrap_or_default()),
     };
     let pattern = bound("pattern").map_or_else(String::new, |pattern| format!(" {pattern}"));
     let format = if schema["format"] == "path" { " (path)" } else { "" };

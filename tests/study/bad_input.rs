@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use serde_json::Value;
+
 use super::{answer, sbp_run, smoke};
 
 /// The smoke study on a JSONL file.
@@ -76,6 +78,10 @@ fn a_missing_file_is_an_error_that_names_it() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("absent.jsonl") && !said.contains("panicked"), "{said}");
+    let answer = answer(&output);
+    let run = PathBuf::from(answer["run_dir"].as_str().expect("a folder"));
+    assert!(run.join("recipe.resolved.toml").exists(), "what failed can be looked at");
+    assert_eq!((&answer["results"], &answer["exit"]), (&Value::Null, &Value::from(1)));
 }
 
 #[test]
@@ -83,5 +89,6 @@ fn a_wrong_recipe_exits_78() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = on_jsonl(folder.path(), "", &["--set", "model.hidden_size=0"]);
     assert_eq!(output.status.code(), Some(78));
-    assert_eq!(answer(&output)["exit"], 78);
+    let answer = answer(&output);
+    assert_eq!((&answer["run_dir"], &answer["exit"]), (&Value::Null, &Value::from(78)));
 }

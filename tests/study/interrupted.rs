@@ -1,11 +1,12 @@
 //! Interrupted runs: killed at any moment or stopped on request, the same command comes to the same numbers.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use sbp_core::RootSeed;
 
-use super::{comparable_results, sbp_run, smoke};
+use super::{answer, comparable_results, sbp_run, smoke};
 
 /// Often enough that a kill loses little, and that kills fall into the writing of checkpoints.
 const OFTEN: [&str; 2] = ["--set", "execution.checkpoint_every_secs=0.02"];
@@ -56,7 +57,7 @@ fn a_first_interrupt_stops_with_75_and_the_same_command_goes_on() {
     // Long enough to be caught in the act.
     let long = ["--set", "budget.duration={ passes = 400 }"];
     let mut child = sbp_run(&smoke(), home.path(), &long)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
@@ -68,7 +69,14 @@ fn a_first_interrupt_stops_with_75_and_the_same_command_goes_on() {
     }
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
-    assert_eq!(child.wait().expect("it can be waited for").code(), Some(75));
+    let output = child.wait_with_output().expect("it can be waited for");
+    assert_eq!(output.status.code(), Some(75));
+    let answer = answer(&output);
+    assert_eq!(answer["exit"], 75);
+    assert!(
+        answer["run_dir"].as_str().is_some_and(|run| Path::new(run).join("events.jsonl").exists()),
+        "{answer}"
+    );
     let kept = std::fs::read_dir(&train).expect("it is there").filter_map(Result::ok);
     assert!(
         kept.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "partial"))

@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod interrupted;
+mod locked;
 mod reproducible;
+mod sweep;
 mod without_torch;
 
 use sbp_plugins as _;

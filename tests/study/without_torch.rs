@@ -88,3 +88,41 @@ fn a_study_may_do_without_an_oracle() {
         sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs");
     assert!(finished.results.comparisons.iter().all(|c| c.oracle.is_none() && c.recovered.is_none()));
 }
+
+#[test]
+fn a_study_without_synthetic_documents_needs_no_synthesizer() {
+    let home = tempfile::tempdir().expect("a folder");
+    let recipe = home.path().join("recipe.toml");
+    let text = std::fs::read_to_string(smoke()).expect("the smoke recipe is there");
+    let mut text: toml::Table = text.parse().expect("it is TOML");
+    for section in ["embedder", "retriever", "pairs", "base", "synthesizer"] {
+        text.remove(section);
+    }
+    text["arms"].as_table_mut().expect("a table").remove("sbp");
+    std::fs::write(&recipe, text.to_string()).expect("it can be written");
+    let plan = Plan::new(load(&recipe, &Overrides::default()).expect("it loads"));
+    let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
+    let finished =
+        sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs");
+    assert_eq!(finished.results.arm_order, ["repetition", "oracle"]);
+    assert!(!home.path().join("store/synthesize").exists());
+}
+
+#[test]
+fn an_arm_may_train_with_settings_of_its_own() {
+    let home = tempfile::tempdir().expect("a folder");
+    let trained = || std::fs::read_dir(home.path().join("store/train")).expect("it is there").count();
+    study(home.path(), &[]);
+    let before = trained();
+    study(home.path(), &["arms.repetition.training={ weight_decay = 0.3 }"]);
+    // One artifact and its lock: the other arms are the same as before.
+    assert_eq!(trained(), before + 2);
+}
+
+#[test]
+fn arms_are_compared_on_the_metrics_that_the_recipe_lists() {
+    let home = tempfile::tempdir().expect("a folder");
+    let finished = study(home.path(), &["comparison.metrics=[\"val/heldout/bpb\"]"]);
+    assert!(finished.results.comparisons.iter().all(|comparison| comparison.metric == "val/heldout/bpb"));
+    assert!(!finished.table.contains("eval/questions/acc"), "{}", finished.table);
+}

@@ -22,7 +22,7 @@ pub(crate) enum Verb {
     Run(RunArgs),
     /// Show what a recipe would do: arms, budgets, sources. Runs nothing.
     #[command(
-        after_help = "Examples:\n  sbp plan recipes/quickstart.toml\n  sbp plan recipes/quickstart.toml --origins"
+        after_help = "Examples:\n  sbp plan recipes/quickstart.toml\n  sbp plan recipes/quickstart.toml --origins\n  sbp plan recipes/quickstart.toml --lock"
     )]
     Plan(PlanArgs),
     /// Check a recipe and report every problem at once.
@@ -70,6 +70,9 @@ pub(crate) struct RunArgs {
     /// Where to run: cpu, cuda, cuda:N or auto; overrides execution.device.
     #[arg(long)]
     pub(crate) device: Option<String>,
+    /// Refuse to run if anything changed since `sbp plan --lock`.
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +82,12 @@ pub(crate) struct PlanArgs {
     /// Show every value and where it came from.
     #[arg(long)]
     pub(crate) origins: bool,
+    /// Write what the recipe means, inputs included, to a lock file beside it.
+    #[arg(long, conflicts_with_all = ["origins", "locked"])]
+    pub(crate) lock: bool,
+    /// Refuse if anything changed since `--lock`.
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,15 @@ pub(crate) enum Done {
     Fully,
     /// To the end, but the arms are not comparable.
     Unmatched,
+    /// To the end, but points of the sweep failed.
+    Partly,
+}
+
+impl Done {
+    /// By whether the arms spent the same.
+    pub(crate) fn of(matched: bool) -> Self {
+        if matched { Self::Fully } else { Self::Unmatched }
+    }
 }
 
 /// How a command failed.
@@ -20,6 +29,8 @@ pub(crate) enum Failure {
     Recipe(Box<RecipeErrors>),
     /// The run failed, or stopped and can be resumed.
     Run(sbp_pipeline::Error),
+    /// The recipe is not the one that was locked; what differs.
+    Locked(String),
     /// Anything else, in words for people.
     Other(String),
 }
@@ -36,14 +47,15 @@ impl From<sbp_pipeline::Error> for Failure {
     }
 }
 
-/// 0 done; 1 failed; 2 usage (by clap); 3 not compute-matched; 75 stopped and resumable; 78 invalid recipe.
+/// 0 done; 1 failed; 2 usage (by clap); 3 not compute-matched; 75 stopped and resumable; 78 the recipe is invalid, or
+/// not the one that was locked.
 pub(crate) fn number(outcome: &Result<Done, Failure>) -> u8 {
     match outcome {
         Ok(Done::Fully) => 0,
         Ok(Done::Unmatched) => 3,
         Err(Failure::Run(sbp_pipeline::Error::Stopped { .. })) => 75,
-        Err(Failure::Run(_) | Failure::Other(_)) => 1,
-        Err(Failure::Recipe(_)) => 78,
+        Ok(Done::Partly) | Err(Failure::Run(_) | Failure::Other(_)) => 1,
+        Err(Failure::Recipe(_) | Failure::Locked(_)) => 78,
     }
 }
 
@@ -56,7 +68,7 @@ pub(crate) fn code(outcome: Result<Done, Failure>) -> ExitCode {
         Err(Failure::Recipe(errors)) => eprintln!("{:?}", miette::Report::new(*errors)),
         Err(Failure::Run(error @ sbp_pipeline::Error::Stopped { .. })) => eprintln!("{error}"),
         Err(Failure::Run(error)) => eprintln!("error: {error}"),
-        Err(Failure::Other(message)) => eprintln!("error: {message}"),
+        Err(Failure::Locked(message) | Failure::Other(message)) => eprintln!("error: {message}"),
     }
     ExitCode::from(number)
 }

@@ -1,10 +1,13 @@
 //! The command line: parse, dispatch, print errors, choose the exit code.
 //!
-//! A program with plugins of its own links them and calls [`main`].
+//! A program with plugins of its own links them and libtorch, and calls [`main`]. A program that is to start at once
+//! leaves libtorch to another one and calls [`front`].
 
 mod args;
 mod commands;
 mod exit;
+mod handover;
+mod locked;
 mod say;
 mod screen;
 mod stop;
@@ -13,17 +16,29 @@ mod threads;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sbp_plugin::engine::Engine;
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    let args = args::Args::parse();
-    let outcome = match args.verb {
-        args::Verb::Run(args) => commands::run::run(&args),
-        args::Verb::Plan(args) => commands::plan::run(&args),
-        args::Verb::Validate(args) => commands::validate::run(&args),
-        args::Verb::Plugins(args) => commands::plugins::run(&args),
-        args::Verb::Schema => commands::schema::run(),
-        args::Verb::Doctor(args) => commands::doctor::run(&args),
-    };
-    exit::code(outcome)
+use crate::args::{Args, Verb};
+use crate::exit::{Done, Failure};
+
+/// Runs the command line of this process with the tensor library that is linked in.
+pub fn main(engine: &dyn Engine) -> ExitCode {
+    exit::code(dispatch(|| Ok(engine)))
+}
+
+/// Runs the command line of this process without a tensor library: verbs that need one turn the process into the
+/// program called `engine` in the same folder, which calls [`main`].
+pub fn front(engine: &str) -> ExitCode {
+    exit::code(dispatch(|| Err(handover::to_sibling(engine))))
+}
+
+fn dispatch<'a>(engine: impl FnOnce() -> Result<&'a dyn Engine, Failure>) -> Result<Done, Failure> {
+    match Args::parse().verb {
+        Verb::Run(args) => commands::run::run(&args, engine()?),
+        Verb::Plan(args) => commands::plan::run(&args),
+        Verb::Validate(args) => commands::validate::run(&args),
+        Verb::Plugins(args) => commands::plugins::run(&args),
+        Verb::Schema => commands::schema::run(),
+        Verb::Doctor(args) => commands::doctor::run(&args, engine()?),
+    }
 }

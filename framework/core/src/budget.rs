@@ -30,7 +30,7 @@ impl JsonSchema for Duration {
             "properties": {
                 "tokens": {"type": "integer", "minimum": 1, "description": "Training tokens."},
                 "steps": {"type": "integer", "minimum": 1, "description": "Optimizer steps."},
-                "passes": {"type": "number", "exclusiveMinimum": 0, "description": "Traversals of the unique real tokens (D_pretrain)."},
+                "passes": {"type": "number", "exclusiveMinimum": 0, "description": "Traversals (epochs) of the unique real tokens (D_pretrain)."},
             },
             "minProperties": 1,
             "maxProperties": 1,

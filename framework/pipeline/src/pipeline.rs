@@ -11,6 +11,7 @@ use sbp_plugin::slots::mixer::Source;
 use sbp_plugin::slots::tracker::RunCard;
 use sbp_recipe::Plan;
 
+use crate::lock::Lock;
 use crate::manifest::Manifest;
 use crate::report::results::{ArmRun, Findings, Results};
 use crate::report::table;
@@ -57,6 +58,7 @@ pub fn run(
 ) -> Result<Finished> {
     let folder = RunFolder::of(options.home, plan);
     folder.begin(plan)?;
+    Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
     let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
     files::write_json(&folder.path.join("manifest.json"), &manifest)?;
     let watch = watch(plan, &folder, reporter)?;
@@ -76,11 +78,14 @@ pub fn run(
         let mut overhead = Ledger::default();
         let mut synthetic = None;
         if wanted > 0 {
+            let method = plan.synthesis().map_err(failed("plan"))?;
+            let synthesizer = method.synthesizer;
             let base = base(&mut study, &tokens, seed)?;
-            let embedded = embed::make(&mut study, &corpus, &tokens, &base, seed)?; // d -> e(d)
-            let pairs = pair::make(&mut study, &corpus, &embedded, seed)?; // (d1, d2), filtered
-            let tuned = tune::make(&mut study, &corpus, &tokens, &base, &pairs, seed)?; // max log p(d2 | d1)
-            let drawn = synthesize::make(&mut study, &corpus, &tokens, &tuned.artifact, wanted, seed)?;
+            let embedded = embed::make(&mut study, method.embedder, &corpus, &tokens, &base, seed)?; // d -> e(d)
+            let pairs = pair::make(&mut study, method, &corpus, &embedded, seed)?; // (d1, d2), filtered
+            let tuned = tune::make(&mut study, synthesizer, &corpus, &tokens, &base, &pairs, seed)?; // max log p(d2 | d1)
+            let drawn =
+                synthesize::make(&mut study, synthesizer, &corpus, &tokens, &tuned.artifact, wanted, seed)?;
             overhead.charge(Cause::Base, train::summary(&base)?.cost);
             overhead.charge(Cause::Embed, embedded.cost);
             overhead.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sbp_core::Fingerprint;
 use sbp_recipe::Plan;
 
 use crate::files;
@@ -32,6 +33,17 @@ impl RunFolder {
     /// The run folder of a plan.
     pub fn of(home: &Path, plan: &Plan) -> Self {
         Self { path: home.join("runs").join(&plan.recipe.recipe.name).join(plan.id.short()) }
+    }
+
+    /// The folder of a sweep, beside those of its points.
+    pub fn of_sweep(home: &Path, plans: &[Plan]) -> Self {
+        let name = plans.first().map_or("", |first| &first.recipe.recipe.name);
+        Self { path: home.join("runs").join(name).join(format!("sweep-{}", sweep_id(plans).short())) }
+    }
+
+    /// The way from this folder to another.
+    pub(crate) fn to(&self, other: &Self) -> PathBuf {
+        relative(&self.path, &other.path)
     }
 
     /// `report/results.json`.
@@ -67,6 +79,11 @@ impl RunFolder {
         let _ = std::fs::remove_file(link);
         symlink(&relative, link).map_err(Error::file("link", link))
     }
+}
+
+/// Identity of a sweep: of its points, in order.
+pub(crate) fn sweep_id(plans: &[Plan]) -> Fingerprint {
+    Fingerprint::of_value(&plans.iter().map(|plan| &plan.id).collect::<Vec<_>>())
 }
 
 #[cfg(unix)]

@@ -1,8 +1,9 @@
 //! What a plugin author imports, and nothing else.
 //!
 //! [`slots`] holds one file per place a plugin can stand; [`registry`] how a plugin makes itself known;
-//! [`ports`] what the tensor world offers to plugins without showing a tensor.
+//! [`ports`] what the tensor world offers to plugins without showing a tensor; [`engine`] how a program gets at it.
 
+pub mod engine;
 pub mod ports;
 pub mod reference;
 pub mod registry;

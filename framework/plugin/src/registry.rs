@@ -132,6 +132,33 @@ pub struct Selected<S: Slot> {
     plugin: Box<dyn ErasedPlugin<S>>,
 }
 
+/// A [`Selected`] plugin of whatever slot.
+pub trait Choice {
+    /// Name of the slot.
+    fn slot(&self) -> &'static str;
+    /// The kind that was chosen.
+    fn kind(&self) -> &'static str;
+    /// Version of its results.
+    fn version(&self) -> u32;
+    /// Problems in the options that only the plugin can see: `(field, message)`.
+    fn check(&self) -> Vec<(&'static str, String)>;
+}
+
+impl<S: Slot> Choice for Selected<S> {
+    fn slot(&self) -> &'static str {
+        S::NAME
+    }
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+    fn version(&self) -> u32 {
+        self.version
+    }
+    fn check(&self) -> Vec<(&'static str, String)> {
+        self.plugin.check()
+    }
+}
+
 impl<S: Slot> Selected<S> {
     /// Selects a config directly, as a recipe that spells it out would.
     pub fn new<C: Plugin<S>>(config: C) -> Self {

@@ -4,21 +4,30 @@
 //! resolved ([`Recipe`], every default explicit), and as a [`Plan`], every arm's budget computed. This crate
 //! touches neither data nor tensors.
 
+mod arm;
 mod check;
+mod code;
 pub mod diagnostic;
 mod load;
 pub mod match_compute;
 mod meaning;
 pub mod plan;
+mod read;
 mod recipe;
 mod schema;
 mod source;
+mod suggest;
+mod sweep;
 
+pub use arm::{ArmSection, TrainingDelta};
+pub use code::Code;
 pub use diagnostic::{Problem, RecipeErrors};
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
-    RecipeSection, SplitsSection, SynthesizerSection, TokenizerSection, TrainingSection,
+    RecipeSection, SplitsSection, Synthesis, SynthesizerSection, TokenizerSection, TrainingSection,
 };
-pub use schema::{layer_schema, recipe_schema};
+pub use schema::{SCHEMA_VERSION, layer_schema, recipe_schema};
+pub use source::dotted;
+pub use sweep::{Axis, Point, SweepMode, SweepSection};

@@ -3,7 +3,7 @@
 //! figment merges; it knows which layer a value came from, but not where in it. The places are kept beside it, by
 //! JSON pointer, so that every message can point at the very characters.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use figment::value::{Dict, Map as FigmentMap};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -11,9 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::Recipe;
 use crate::check;
+use crate::code::Code;
 use crate::diagnostic::{Problem, RecipeErrors};
+use crate::read::{push_profile, read_file, read_set};
 use crate::schema;
-use crate::source::{Place, Source, escape};
+use crate::source::{Place, Source, dotted, escape};
+use crate::sweep::{self, Point};
 
 /// What the command line adds to a recipe.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +32,8 @@ pub struct Overrides {
 pub struct Loaded {
     /// The typed recipe, every default explicit.
     pub recipe: Recipe,
+    /// Where in the recipe's sweep this is: axis and value. Empty for a recipe without one.
+    pub point: Point,
     layers: Layers,
 }
 
@@ -39,9 +44,15 @@ impl Loaded {
         let mut rows = Vec::new();
         leaves(&resolved, String::new(), &mut |pointer, value| {
             let origin = self.layers.origin(pointer).unwrap_or_else(|| "default".to_owned());
-            rows.push((crate::source::dotted(pointer), value.to_string(), origin));
+            rows.push((dotted(pointer), value.to_string(), origin));
         });
         rows
+    }
+
+    /// A warning at the place of an option, for what only a look at the data can tell.
+    pub fn warning(&self, pointer: &str, code: Code, message: &str) -> Problem {
+        let problem = Problem::new(code, format!("`{}`: {message}", dotted(pointer))).warning();
+        check::at_value(&self.layers, problem, pointer)
     }
 
     /// The text of the recipe file as written.
@@ -53,15 +64,42 @@ impl Loaded {
 /// Loads and checks a recipe file.
 ///
 /// # Errors
-/// Every problem found: in the text, in the layers, against the schema, and in meaning.
+/// Every problem found: in the text, in the layers, against the schema, and in meaning. Also when the recipe is a
+/// sweep of several points; those are for [`load_points`].
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, RecipeErrors> {
-    let name = path
-        .file_name()
-        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    let fail = |problems| RecipeErrors { name: name.clone(), problems };
-    let layers = Layers::read(path, overrides).map_err(|problem| fail(vec![problem]))?;
-    let recipe = check::check(&layers).map_err(fail)?;
-    Ok(Loaded { recipe, layers })
+    let mut points = load_points(path, overrides)?;
+    if points.len() == 1 {
+        return Ok(points.remove(0));
+    }
+    let message = format!("the recipe is a sweep of {} points, where one recipe is asked for", points.len());
+    let problem =
+        Problem::new(Code::SeveralPoints, message).help("leave out [sweep], or load each point of it");
+    Err(RecipeErrors { name: name_of(path), problems: vec![problem] })
+}
+
+/// Loads and checks a recipe file, and each point of its sweep if it is one.
+///
+/// # Errors
+/// Every problem found, as [`load`], in any point; a problem of several points is reported once.
+pub fn load_points(path: &Path, overrides: &Overrides) -> Result<Vec<Loaded>, RecipeErrors> {
+    let fail = |problems| RecipeErrors { name: name_of(path), problems };
+    let layers = Layers::read(path, overrides).map_err(fail)?;
+    let mut points = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    for (point, layers) in sweep::points(layers).map_err(fail)? {
+        match check::check(&layers) {
+            Ok(recipe) => points.push(Loaded { recipe, point, layers }),
+            Err(found) => {
+                let known: Vec<_> = problems.iter().map(Problem::to_json).collect();
+                problems.extend(found.into_iter().filter(|problem| !known.contains(&problem.to_json())));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(points) } else { Err(fail(check::in_order(problems))) }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// All layers, low to high, and their merged value.
@@ -69,36 +107,67 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, RecipeErrors> 
 pub(crate) struct Layers {
     sources: Vec<Source>,
     recipe_text: String,
+    /// What was wrong while reading, but leaves the rest to be checked.
+    pub(crate) problems: Vec<Problem>,
     pub(crate) merged: Value,
 }
 
 impl Layers {
-    fn read(path: &Path, overrides: &Overrides) -> Result<Self, Problem> {
-        let mut sources = Vec::new();
-        read_file(path, None, &mut Vec::new(), &mut sources)?;
+    pub(crate) fn read(path: &Path, overrides: &Overrides) -> Result<Self, Vec<Problem>> {
+        let (mut sources, mut problems) = (Vec::new(), Vec::new());
+        read_file(path, None, &mut Vec::new(), &mut sources, &mut problems);
+        if problems.iter().any(|problem| problem.stable_code() != Code::DuplicateKey) {
+            return Err(problems);
+        }
         let recipe_text = sources.last().map(|source| source.text.clone()).unwrap_or_default();
         for profile in &overrides.profiles {
-            push_profile(profile, &mut sources)?;
-        }
-        for set in &overrides.sets {
-            sources.push(read_set(set)?);
+            push_profile(profile, &mut sources).unwrap_or_else(|problem| problems.push(problem));
         }
         for source in &mut sources {
             source.values.remove("extends");
             source.values.remove("profiles");
         }
+        for set in &overrides.sets {
+            read_set(set).map_or_else(|problem| problems.push(problem), |source| sources.push(source));
+        }
+        Ok(Self::merge(sources, recipe_text, problems))
+    }
+
+    /// These layers with others on top.
+    pub(crate) fn with(&self, above: impl IntoIterator<Item = Source>) -> Self {
+        let sources = self.sources.iter().cloned().chain(above).collect();
+        Self::merge(sources, self.recipe_text.clone(), self.problems.clone())
+    }
+
+    /// These layers without one of their sections.
+    pub(crate) fn without(mut self, section: &str) -> Self {
+        for source in &mut self.sources {
+            source.values.remove(section);
+        }
+        if let Value::Object(merged) = &mut self.merged {
+            merged.remove(section);
+        }
+        self
+    }
+
+    fn merge(mut sources: Vec<Source>, recipe_text: String, problems: Vec<Problem>) -> Self {
         drop_replaced_kinds(&mut sources);
+        drop_replaced_wholes(&mut sources);
         let mut figment = Figment::new();
         for source in &sources {
             figment = figment.merge(Layer(source));
         }
-        let mut merged: Value = figment.extract().map_err(|error| {
-            Problem::new("sbp::recipe::merge", format!("the layers do not merge: {error}"))
-        })?;
-        let mut layers = Self { sources, recipe_text, merged: Value::Null };
+        let mut merged: Value = figment.extract().expect("tables merge");
+        let mut layers = Self { sources, recipe_text, problems, merged: Value::Null };
         layers.anchor_paths(&mut merged);
         layers.merged = merged;
-        Ok(layers)
+        layers
+    }
+
+    /// The `--set` that sets `pointer`.
+    pub(crate) fn find_set(&self, pointer: &str) -> Option<&Source> {
+        let sets = self.sources.iter().rev().filter(|source| source.file.is_none());
+        sets.into_iter().find(|source| source.places.contains_key(pointer))
     }
 
     /// The highest layer that sets `pointer`, and the place there.
@@ -119,18 +188,15 @@ impl Layers {
 
     /// The layer of highest rank that is a file.
     pub(crate) fn last_file(&self) -> Option<&Source> {
-        self.sources.iter().rev().find(|source| !source.name.starts_with("--set"))
+        self.sources.iter().rev().find(|source| source.file.as_ref() == Some(&source.name))
     }
 
-    fn origin(&self, pointer: &str) -> Option<String> {
+    /// Where the value at `pointer` was written: layer and line.
+    pub(crate) fn origin(&self, pointer: &str) -> Option<String> {
         let (source, place) = self.find(pointer)?;
         let start = place.key.clone().or_else(|| place.value.clone())?.start;
         let line = source.text.get(..start)?.matches('\n').count() + 1;
-        Some(if source.name.starts_with("--set") {
-            source.name.clone()
-        } else {
-            format!("{}:{line}", source.name)
-        })
+        Some(if source.file.is_none() { source.name.clone() } else { format!("{}:{line}", source.name) })
     }
 
     /// Makes relative paths absolute, each from the folder of the layer that wrote it.
@@ -143,105 +209,6 @@ impl Layers {
             }
         }
     }
-}
-
-fn read_file(
-    path: &Path,
-    asked_by: Option<&Source>,
-    open: &mut Vec<PathBuf>,
-    sources: &mut Vec<Source>,
-) -> Result<(), Problem> {
-    let point = |problem: Problem| match asked_by {
-        Some(source) => {
-            let span = source.places.get("/extends").and_then(|place| place.value.clone());
-            problem.at(&source.name, &source.text, span)
-        }
-        None => problem,
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        point(
-            Problem::new("sbp::recipe::unreadable", format!("cannot read {}: {error}", path.display()))
-                .help("check the path; a recipe is a TOML file, as those in recipes/"),
-        )
-    })?;
-    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if open.contains(&canonical) {
-        return Err(point(Problem::new(
-            "sbp::recipe::extends_cycle",
-            format!("{} extends itself through its own `extends`", path.display()),
-        )));
-    }
-    let folder =
-        path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-    let folder = folder.unwrap_or(Path::new(".")).to_owned();
-    let source = Source::parse(path.display().to_string(), text, folder.clone())?;
-    open.push(canonical);
-    for parent in extends_of(&source)? {
-        read_file(&folder.join(parent), Some(&source), open, sources)?;
-    }
-    open.pop();
-    sources.push(source);
-    Ok(())
-}
-
-fn extends_of(source: &Source) -> Result<Vec<String>, Problem> {
-    let list = match source.values.get("extends") {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-        Some(_) => None,
-    };
-    list.ok_or_else(|| {
-        let span = source.places.get("/extends").and_then(|place| place.value.clone());
-        Problem::new("sbp::recipe::wrong_type", "extends: expected a list of file names")
-            .at(&source.name, &source.text, span)
-            .help("write extends = [\"parent.toml\"]")
-    })
-}
-
-fn push_profile(profile: &str, sources: &mut Vec<Source>) -> Result<(), Problem> {
-    let prefix = format!("/profiles/{}", escape(profile));
-    let mut found = Vec::new();
-    let mut known = Vec::new();
-    for source in sources.iter() {
-        let Some(profiles) = source.values.get("profiles").and_then(Value::as_object) else { continue };
-        known.extend(profiles.keys().cloned());
-        let Some(values) = profiles.get(profile).and_then(Value::as_object) else { continue };
-        let places = source
-            .places
-            .iter()
-            .filter_map(|(pointer, place)| Some((pointer.strip_prefix(&prefix)?.to_owned(), place.clone())))
-            .collect();
-        found.push(Source { values: values.clone(), places, ..source.clone() });
-    }
-    if found.is_empty() {
-        known.sort();
-        known.dedup();
-        let known =
-            if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
-        return Err(Problem::new(
-            "sbp::recipe::unknown_profile",
-            format!("the recipe has no profile \"{profile}\"; {known}"),
-        )
-        .help("profiles are tables such as [profiles.gpu] in the recipe or in a file it extends"));
-    }
-    sources.extend(found);
-    Ok(())
-}
-
-fn read_set(set: &str) -> Result<Source, Problem> {
-    let bad = |message: String| {
-        Problem::new("sbp::recipe::bad_set", message)
-            .help("write --set a.b=value with a TOML value; quote text inside: --set 'recipe.name=\"x\"'")
-    };
-    let Some((key, value)) = set.split_once('=') else {
-        return Err(bad(format!("--set {set}: there is no `=`")));
-    };
-    let folder = PathBuf::from(".");
-    let parse = |text: String| Source::parse(format!("--set {set}"), text, folder.clone());
-    // A bare word is text: --set corpus.path=data.jsonl needs no second pair of quotes.
-    parse(format!("{} = {}", key.trim(), value.trim()))
-        .or_else(|_| parse(format!("{} = {}", key.trim(), Value::String(value.trim().to_owned()))))
-        .map_err(|_| bad(format!("--set {set}: this is not an assignment")))
 }
 
 /// Where a higher layer changes a `kind`, the options of the old kind must not leak into the new one.
@@ -263,6 +230,19 @@ fn drop_replaced_kinds(sources: &mut [Source]) {
                     remove(&mut low.values, &table);
                     low.places.retain(|pointer, _| !pointer.starts_with(&format!("{table}/")));
                 }
+            }
+        }
+    }
+}
+
+/// A list, a value and a table that takes one option of several (the unit of a duration) are replaced as a whole.
+fn drop_replaced_wholes(sources: &mut [Source]) {
+    for high in 1..sources.len() {
+        let (lower, higher) = sources.split_at_mut(high);
+        for pointer in schema::replaced_as_a_whole(&Value::Object(higher[0].values.clone())) {
+            for low in &mut *lower {
+                remove(&mut low.values, &pointer);
+                low.places.retain(|place, _| !place.starts_with(&format!("{pointer}/")));
             }
         }
     }

@@ -1,107 +1,198 @@
 //! What is wrong with a recipe that a schema cannot say: values that do not fit each other.
 
+use sbp_core::Duration;
 use sbp_plugin::registry::BuildContext;
 
 use crate::check::at_value;
+use crate::code::Code;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
 use crate::source::{dotted, escape};
-use crate::{ComparisonSection, Recipe};
+use crate::{ComparisonSection, Recipe, SynthesizerSection};
 
 /// Every such problem.
 pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut report = |pointer: &str, code, message: String, help: &str| {
-        let problem =
-            at_value(layers, Problem::new(code, format!("`{}`: {message}", dotted(pointer))), pointer);
-        problems.push(problem.help(help.to_owned()));
-    };
-    if let Err(error) = recipe.model.check() {
-        let pointer = format!("/model/{}", error.field);
-        report(&pointer, "sbp::plan::model_shape", error.message, "choose sizes that fit together");
+    let mut found = Findings { layers, problems: Vec::new() };
+    names(recipe, &mut found);
+    model(recipe, &mut found);
+    arms(recipe, &mut found);
+    budgets(recipe, &mut found);
+    if let Some(section) = &recipe.synthesizer {
+        room(recipe, section, &mut found);
     }
-    for (role, name) in [("baseline", &recipe.comparison.baseline), ("oracle", &recipe.comparison.oracle)] {
-        // A study without an oracle is a study; one that names an absent arm is a mistake.
-        let is_default = *name == ComparisonSection::default().oracle;
-        if !recipe.arms.contains_key(name) && (role == "baseline" || !is_default) {
-            report(
-                &format!("/comparison/{role}"),
-                "sbp::plan::unknown_arm",
-                format!("no arm is called \"{name}\""),
-                &format!("the arms are {}", recipe.arms.keys().cloned().collect::<Vec<_>>().join(", ")),
-            );
+    metrics(recipe, &mut found);
+    for (pointer, choice) in recipe.choices() {
+        for (option, message) in choice.check() {
+            let help = format!("see `sbp plugins show {}` for what each option means", choice.kind());
+            found.add(&format!("{pointer}/{option}"), Code::PluginOption, message, &help);
         }
     }
-    for (name, _) in recipe.arms.iter().filter(|(name, _)| !is_file_name(name)) {
-        report(
+    found.problems
+}
+
+/// Problems, each at the place of the option it is about.
+struct Findings<'a> {
+    layers: &'a Layers,
+    problems: Vec<Problem>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, pointer: &str, code: Code, message: String, help: &str) {
+        let problem = Problem::new(code, format!("`{}`: {message}", dotted(pointer)));
+        self.problems.push(at_value(self.layers, problem, pointer).help(help));
+    }
+}
+
+fn names(recipe: &Recipe, found: &mut Findings<'_>) {
+    for name in recipe.arms.keys().filter(|name| !is_file_name(name)) {
+        found.add(
             &format!("/arms/{}", escape(name)),
-            "sbp::plan::arm_name",
+            Code::ArmName,
             "an arm's name becomes a folder".to_owned(),
             "use letters, digits, `-` and `_`",
         );
-    }
-    if let Ok(sampling) = recipe.synthesizer.sampling.build(&BuildContext::default()) {
-        let (longest, context) = (sampling.max_new_tokens(), recipe.model.context_length);
-        if longest + 2 >= context {
-            report(
-                "/synthesizer/sampling/max_new_tokens",
-                "sbp::plan::no_room_for_seed",
-                format!(
-                    "completions of up to {longest} tokens leave no room for a seed document in a context of {context}"
-                ),
-                "lower it or raise model.context_length",
-            );
-        }
     }
     let mut seeds = recipe.recipe.seeds.clone();
     seeds.sort_unstable();
     seeds.dedup();
     if seeds.len() != recipe.recipe.seeds.len() {
-        report(
+        found.add(
             "/recipe/seeds",
-            "sbp::plan::repeated_seed",
+            Code::RepeatedSeed,
             "a seed is listed twice".to_owned(),
             "list each seed once",
         );
     }
-    for (pointer, message) in plugin_problems(recipe) {
-        report(&pointer, "sbp::plan::option", message, "see `sbp plugins show` for what each option means");
-    }
-    problems
 }
 
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-/// What the plugins themselves say of their options: `(pointer, message)`.
-fn plugin_problems(recipe: &Recipe) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut add = |at: &str, problems: Vec<(&'static str, String)>| {
-        found.extend(problems.into_iter().map(|(field, message)| (format!("{at}/{field}"), message)));
-    };
-    add("/corpus", recipe.corpus.check());
-    add("/embedder", recipe.embedder.check());
-    add("/retriever", recipe.retriever.check());
-    add("/mixer", recipe.mixer.check());
-    add("/synthesizer/objective", recipe.synthesizer.objective.check());
-    add("/synthesizer/sampling", recipe.synthesizer.sampling.check());
-    add("/synthesizer/tuning/schedule", recipe.synthesizer.tuning.schedule.check());
-    add("/training/schedule", recipe.training.schedule.check());
-    for (index, filter) in recipe.pairs.filters.iter().enumerate() {
-        add(&format!("/pairs/filters/{index}"), filter.check());
+fn model(recipe: &Recipe, found: &mut Findings<'_>) {
+    if let Err(error) = recipe.model.check() {
+        let pointer = format!("/model/{}", error.field);
+        found.add(&pointer, Code::ModelShape, error.message, "choose sizes that fit together");
     }
-    for (index, filter) in recipe.synthesizer.filters.iter().enumerate() {
-        add(&format!("/synthesizer/filters/{index}"), filter.check());
+}
+
+fn arms(recipe: &Recipe, found: &mut Findings<'_>) {
+    for (role, name) in [("baseline", &recipe.comparison.baseline), ("oracle", &recipe.comparison.oracle)] {
+        // A study without an oracle is a study; one that names an absent arm is a mistake.
+        let is_default = *name == ComparisonSection::default().oracle;
+        if !recipe.arms.contains_key(name) && (role == "baseline" || !is_default) {
+            found.add(
+                &format!("/comparison/{role}"),
+                Code::UnknownArm,
+                format!("no arm is called \"{name}\""),
+                &format!("the arms are {}", recipe.arms.keys().cloned().collect::<Vec<_>>().join(", ")),
+            );
+        }
     }
-    for (name, arm) in &recipe.arms {
-        add(&format!("/arms/{}", escape(name)), arm.check());
+    let Err(missing) = recipe.synthesis() else { return };
+    for name in recipe.arms.keys().filter(|name| share_of_synthetic(recipe, name) > 0.0) {
+        found.add(
+            &format!("/arms/{}", escape(name)),
+            Code::NeedsSynthesizer,
+            format!("it trains on synthetic documents, but the recipe has no [{}]", missing.join("], [")),
+            "add what is missing, or leave out the arm",
+        );
     }
-    for (index, evaluator) in recipe.evaluators.iter().enumerate() {
-        add(&format!("/evaluators/{index}"), evaluator.check());
+}
+
+/// Synthetic tokens that an arm asks for, as a share of its budget.
+fn share_of_synthetic(recipe: &Recipe, arm: &str) -> f64 {
+    /// Large enough that rounding to whole tokens does not show.
+    const BUDGET: u64 = 1 << 40;
+    match recipe.arms[arm].build(&BuildContext::default()) {
+        Ok(arm) => arm.synthetic_tokens(BUDGET) as f64 / BUDGET as f64,
+        Err(_) => 0.0,
     }
-    for (index, tracker) in recipe.trackers.iter().enumerate() {
-        add(&format!("/trackers/{index}"), tracker.check());
+}
+
+fn budgets(recipe: &Recipe, found: &mut Findings<'_>) {
+    let tuning =
+        recipe.synthesizer.as_ref().map(|section| (&section.duration, section.tuning.tokens_per_step));
+    for (pointer, duration, tokens_per_step) in [
+        ("/budget/duration", Some(recipe.budget.duration), recipe.training.tokens_per_step),
+        ("/base/duration", Some(recipe.base.duration), recipe.training.tokens_per_step),
+        (
+            "/synthesizer/duration",
+            tuning.map(|(duration, _)| *duration),
+            tuning.map_or(1, |(_, per_step)| per_step),
+        ),
+    ] {
+        if let Some(Duration::Tokens(tokens)) = duration
+            && tokens < tokens_per_step
+        {
+            found.add(
+                pointer,
+                Code::LessThanAStep,
+                format!("{tokens} tokens are less than one step of {tokens_per_step}"),
+                "give it more tokens, or lower tokens_per_step",
+            );
+        }
     }
-    found
+    let (Ok(synthesis), Some(budget)) = (recipe.synthesis(), known_tokens(recipe)) else { return };
+    let Ok(sampling) = synthesis.synthesizer.sampling.build(&BuildContext::default()) else { return };
+    let draws = u64::from(synthesis.synthesizer.max_draws_per_seed);
+    let longest = sampling.max_new_tokens() as u64;
+    let most = recipe.splits.pretrain_documents as u64 * draws * longest;
+    for name in recipe.arms.keys() {
+        let wanted = (share_of_synthetic(recipe, name) * budget as f64) as u64;
+        if wanted > most {
+            found.add(
+                &format!("/arms/{}", escape(name)),
+                Code::BudgetNotMet,
+                format!(
+                    "it asks for {wanted} synthetic tokens; {} documents with {draws} draws of up to {longest} tokens give {most} at most",
+                    recipe.splits.pretrain_documents
+                ),
+                "raise synthesizer.max_draws_per_seed, or lower the arm's synthetic share or budget.duration",
+            );
+        }
+    }
+}
+
+/// The budget in tokens, where the recipe alone tells it.
+fn known_tokens(recipe: &Recipe) -> Option<u64> {
+    match recipe.budget.duration {
+        Duration::Tokens(tokens) => Some(tokens),
+        Duration::Steps(steps) => steps.checked_mul(recipe.training.tokens_per_step),
+        Duration::Passes(_) => None,
+    }
+}
+
+fn room(recipe: &Recipe, section: &SynthesizerSection, found: &mut Findings<'_>) {
+    let Ok(sampling) = section.sampling.build(&BuildContext::default()) else { return };
+    let (longest, context) = (sampling.max_new_tokens(), recipe.model.context_length);
+    if longest + 2 >= context {
+        found.add(
+            "/synthesizer/sampling/max_new_tokens",
+            Code::NoRoomForSeed,
+            format!(
+                "completions of up to {longest} tokens leave no room for a seed document in a context of {context}"
+            ),
+            "lower it or raise model.context_length",
+        );
+    }
+}
+
+fn metrics(recipe: &Recipe, found: &mut Findings<'_>) {
+    let computed: Vec<String> = recipe
+        .evaluators
+        .iter()
+        .filter_map(|evaluator| evaluator.build(&BuildContext::default()).ok())
+        .flat_map(|evaluator| evaluator.metrics())
+        .collect();
+    for (index, metric) in recipe.comparison.metrics.iter().enumerate() {
+        if !computed.contains(metric) {
+            found.add(
+                &format!("/comparison/metrics/{index}"),
+                Code::UnknownMetric,
+                format!("no evaluator of the recipe computes \"{metric}\""),
+                &format!("the metrics are {}", computed.join(", ")),
+            );
+        }
+    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::match_compute::{ArmBudget, arm_budget};
-use crate::{Loaded, Recipe};
+use crate::{Loaded, Point, Recipe, Synthesis};
 
 /// A study ready to run.
 #[derive(Debug, Clone)]
@@ -19,11 +19,15 @@ pub struct Plan {
     pub recipe: Recipe,
     /// Identity of the study: the recipe without what cannot change a result.
     pub id: Fingerprint,
+    /// Where in a sweep it stands: axis and value. Empty without one, and never part of the identity: a point is
+    /// the same study as the recipe that writes its values out.
+    pub point: Point,
     /// The recipe as it was written, for the run folder.
     pub written: String,
 }
 
-/// What cannot change a result and stays out of the identity: where it runs and who watches.
+/// What cannot change a result and stays out of the identity: where it runs and who watches. So do paths, whose
+/// content counts.
 const NOT_IDENTITY: [&str; 3] = ["/execution", "/trackers", "/recipe/description"];
 
 /// One arm of a plan.
@@ -45,19 +49,18 @@ impl Plan {
     /// Resolves a loaded recipe.
     pub fn new(loaded: Loaded) -> Self {
         let written = loaded.written().to_owned();
-        let recipe = loaded.recipe;
-        let mut identity = serde_json::to_value(&recipe).unwrap_or_default();
-        for pointer in crate::schema::path_pointers(&identity) {
-            if let Some(path) = identity.pointer_mut(&pointer) {
-                *path = Value::Null;
-            }
-        }
-        for pointer in NOT_IDENTITY {
-            if let Some(value) = identity.pointer_mut(pointer) {
-                *value = Value::Null;
-            }
-        }
-        Self { id: Fingerprint::of_value(&identity), recipe, written }
+        let (recipe, point) = (loaded.recipe, loaded.point);
+        Self { id: Fingerprint::of_value(&identity(&recipe)), recipe, point, written }
+    }
+
+    /// Whether it is a point of a sweep.
+    pub fn is_point(&self) -> bool {
+        !self.point.0.is_empty()
+    }
+
+    /// The recipe without what cannot change a result, as JSON.
+    pub fn identity(&self) -> Value {
+        identity(&self.recipe)
     }
 
     /// The resolved recipe as TOML.
@@ -65,6 +68,17 @@ impl Plan {
         // Written through a JSON value, whose keys are sorted, so that the same recipe gives the same text.
         let value = serde_json::to_value(&self.recipe).unwrap_or_default();
         toml::to_string_pretty(&value).unwrap_or_else(|error| format!("# not expressible in TOML: {error}\n"))
+    }
+
+    /// What it takes to make synthetic documents.
+    ///
+    /// # Errors
+    /// When the recipe lacks a section for it.
+    pub fn synthesis(&self) -> sbp_plugin::Result<Synthesis<'_>> {
+        self.recipe.synthesis().map_err(|missing| {
+            format!("an arm asks for synthetic documents, but the recipe has no [{}]", missing.join("], ["))
+                .into()
+        })
     }
 
     /// Names of the arms: baseline first, oracle last, the others between in order of name.
@@ -169,7 +183,7 @@ impl Plan {
             let _ = writeln!(text, "{branch} {:<12} {}{fewer}", arm.name, sources.join(" + "));
         }
         let wanted = arms.iter().map(|arm| arm.synthetic_wanted).max().unwrap_or_default();
-        if wanted > 0 {
+        if let (true, Ok(synthesis)) = (wanted > 0, recipe.synthesis()) {
             let matched = match recipe.budget.match_on {
                 crate::MatchOn::TrainTokens => "reported, not matched",
                 crate::MatchOn::TotalFlops => "taken off the arm's budget",
@@ -177,13 +191,32 @@ impl Plan {
             let _ = writeln!(
                 text,
                 "synthesizer     base {}, tuned {}, {about}{} synthetic tokens wanted ({matched})",
-                recipe.base.duration,
-                recipe.synthesizer.duration,
+                synthesis.base.duration,
+                synthesis.synthesizer.duration,
                 people(wanted),
             );
         }
         text
     }
+}
+
+fn identity(recipe: &Recipe) -> Value {
+    let mut identity = serde_json::to_value(recipe).unwrap_or_default();
+    let paths = crate::schema::path_pointers(&identity);
+    for pointer in paths.iter().map(String::as_str).chain(NOT_IDENTITY) {
+        let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
+        match identity.pointer_mut(parent) {
+            Some(Value::Object(parent)) => drop(parent.remove(name)),
+            // A list keeps its length, which may mean something.
+            Some(Value::Array(parent)) => {
+                if let Some(path) = name.parse().ok().and_then(|index: usize| parent.get_mut(index)) {
+                    *path = Value::Null;
+                }
+            }
+            _ => {}
+        }
+    }
+    identity
 }
 
 /// Unique training tokens of a source.

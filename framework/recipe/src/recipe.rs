@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use sbp_core::{Duration, ModelConfig};
 use sbp_plugin::ports::AdamW;
-use sbp_plugin::registry::RecipePath;
+use sbp_plugin::registry::{Choice, RecipePath, Slot};
 use sbp_plugin::{Selected, slots};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::arm::ArmSection;
+use crate::source::escape;
+
 /// The arms, by name.
-pub type Arms = BTreeMap<String, Selected<slots::Arm>>;
+pub type Arms = BTreeMap<String, ArmSection>;
 
 /// A study of synthetic bootstrapped pretraining.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,18 +31,24 @@ pub struct Recipe {
     /// Shape of every language model in the study.
     #[serde(default)]
     pub model: ModelConfig,
-    /// How documents become rows that can be compared.
-    pub embedder: Selected<slots::Embedder>,
-    /// How neighbors are found.
-    pub retriever: Selected<slots::Retriever>,
+    /// How documents become rows that can be compared. Needed by arms with synthetic documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Selected<slots::Embedder>")]
+    pub embedder: Option<Selected<slots::Embedder>>,
+    /// How neighbors are found. Needed by arms with synthetic documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Selected<slots::Retriever>")]
+    pub retriever: Option<Selected<slots::Retriever>>,
     /// Which neighbors become pairs.
     #[serde(default)]
     pub pairs: PairsSection,
     /// The model that the synthesizer starts from.
     #[serde(default)]
     pub base: BaseSection,
-    /// How the synthesizer is tuned and sampled.
-    pub synthesizer: SynthesizerSection,
+    /// How the synthesizer is tuned and sampled. Needed by arms with synthetic documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SynthesizerSection")]
+    pub synthesizer: Option<SynthesizerSection>,
     /// How every arm and the base model are trained.
     pub training: TrainingSection,
     /// How much compute every arm gets.
@@ -59,6 +68,87 @@ pub struct Recipe {
     /// Where it runs; never part of what an artifact is.
     #[serde(default)]
     pub execution: ExecutionSection,
+}
+
+/// What it takes to make synthetic documents: present when the recipe says all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Synthesis<'a> {
+    /// How documents become rows that can be compared.
+    pub embedder: &'a Selected<slots::Embedder>,
+    /// How neighbors are found.
+    pub retriever: &'a Selected<slots::Retriever>,
+    /// Which neighbors become pairs.
+    pub pairs: &'a PairsSection,
+    /// The model that the synthesizer starts from.
+    pub base: &'a BaseSection,
+    /// How the synthesizer is tuned and sampled.
+    pub synthesizer: &'a SynthesizerSection,
+}
+
+impl Recipe {
+    /// What it takes to make synthetic documents, or the sections that are missing for it.
+    ///
+    /// # Errors
+    /// The names of the missing sections.
+    pub fn synthesis(&self) -> Result<Synthesis<'_>, Vec<&'static str>> {
+        match (&self.embedder, &self.retriever, &self.synthesizer) {
+            (Some(embedder), Some(retriever), Some(synthesizer)) => {
+                Ok(Synthesis { embedder, retriever, pairs: &self.pairs, base: &self.base, synthesizer })
+            }
+            (embedder, retriever, synthesizer) => Err([
+                ("embedder", embedder.is_none()),
+                ("retriever", retriever.is_none()),
+                ("synthesizer", synthesizer.is_none()),
+            ]
+            .into_iter()
+            .filter_map(|(name, missing)| missing.then_some(name))
+            .collect()),
+        }
+    }
+
+    /// Every plugin that the recipe chooses, by JSON pointer.
+    pub fn choices(&self) -> Vec<(String, &dyn Choice)> {
+        let mut choices: Vec<(String, &dyn Choice)> = vec![
+            ("/corpus".to_owned(), &self.corpus),
+            ("/mixer".to_owned(), &self.mixer),
+            ("/training/schedule".to_owned(), &self.training.schedule),
+        ];
+        if let Some(embedder) = &self.embedder {
+            choices.push(("/embedder".to_owned(), embedder));
+        }
+        if let Some(retriever) = &self.retriever {
+            choices.push(("/retriever".to_owned(), retriever));
+        }
+        list("/pairs/filters", &self.pairs.filters, &mut choices);
+        if let Some(section) = &self.synthesizer {
+            choices.push(("/synthesizer/objective".to_owned(), &section.objective));
+            choices.push(("/synthesizer/tuning/schedule".to_owned(), &section.tuning.schedule));
+            choices.push(("/synthesizer/sampling".to_owned(), &section.sampling));
+            list("/synthesizer/filters", &section.filters, &mut choices);
+        }
+        for (name, arm) in &self.arms {
+            let at = format!("/arms/{}", escape(name));
+            if let Some(schedule) = &arm.training.schedule {
+                choices.push((format!("{at}/training/schedule"), schedule));
+            }
+            choices.push((at, &arm.plugin));
+        }
+        list("/evaluators", &self.evaluators, &mut choices);
+        list("/trackers", &self.trackers, &mut choices);
+        choices
+    }
+
+    /// How an arm is trained: the shared settings with its own laid over them.
+    pub fn training_of(&self, arm: &str) -> TrainingSection {
+        match self.arms.get(arm) {
+            Some(arm) => arm.training.over(&self.training),
+            None => self.training.clone(),
+        }
+    }
+}
+
+fn list<'a, S: Slot>(at: &str, of: &'a [Selected<S>], choices: &mut Vec<(String, &'a dyn Choice)>) {
+    choices.extend(of.iter().enumerate().map(|(index, one)| (format!("{at}/{index}"), one as &dyn Choice)));
 }
 
 /// What the study is called and how often it is repeated.
@@ -205,17 +295,17 @@ pub struct TrainingSection {
     #[schemars(range(min = 1))]
     pub tokens_per_step: u64,
     /// Learning rate at the top of the schedule.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub peak_lr: f64,
     /// Learning rate over time.
     pub schedule: Selected<slots::Schedule>,
     /// AdamW's decay of the first moment.
     #[serde(default = "default_beta1")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: f64,
     /// AdamW's decay of the second moment.
     #[serde(default = "default_beta2")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta2: f64,
     /// AdamW's term added to the root of the second moment.
     #[serde(default = "default_eps")]
@@ -227,7 +317,7 @@ pub struct TrainingSection {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global L2 norm.
     #[serde(default = "default_max_grad_norm")]
-    #[schemars(range(min = 0.0))]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub max_grad_norm: f64,
 }
 
@@ -302,11 +392,13 @@ pub struct ComparisonSection {
     pub baseline: String,
     /// The arm whose gain over the baseline is the most that can be hoped for; a study may do without.
     pub oracle: String,
+    /// Metrics that the arms are compared on, in this order; all that the evaluators compute if none is listed.
+    pub metrics: Vec<String>,
 }
 
 impl Default for ComparisonSection {
     fn default() -> Self {
-        Self { baseline: "repetition".to_owned(), oracle: "oracle".to_owned() }
+        Self { baseline: "repetition".to_owned(), oracle: "oracle".to_owned(), metrics: Vec::new() }
     }
 }
 

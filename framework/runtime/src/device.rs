@@ -8,7 +8,7 @@ mod cores;
 mod cuda;
 mod facts;
 
-pub use facts::{Facts, facts};
+pub use facts::facts;
 
 use crate::error::{Error, Result};
 use crate::native;

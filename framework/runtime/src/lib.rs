@@ -1,9 +1,10 @@
 //! Tensors, models and devices: the one crate that names tch. Its only way in for the rest of the program is
-//! [`TorchRuntime`], which implements the ports of `sbp-plugin`.
+//! [`Torch`], which implements the ports of `sbp-plugin`.
 
 mod blocks;
 mod checkpoint;
 pub mod device;
+mod engine;
 mod error;
 mod generate;
 mod hub;
@@ -19,5 +20,6 @@ mod shape;
 mod topk;
 mod trainer;
 
+pub use engine::Torch;
 pub use error::{Error, Result};
 pub use runtime::TorchRuntime;

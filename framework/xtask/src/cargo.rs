@@ -4,6 +4,7 @@ use crate::Result;
 use crate::setup::repository_root;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -67,12 +68,12 @@ pub(crate) fn generate(mode: Generate) -> Result<ExitCode> {
     Ok(step(heading, &mut command)?.unwrap_or(ExitCode::SUCCESS))
 }
 
-/// Builds `sbp` and turns into it, so that its signals and exit code are its own.
+/// Builds `sbp` with its engine and turns into it, so that its signals and exit code are its own.
 pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
     let mut build = cargo();
     build
-        .args(["build", "--release", "--package", "sbp-cli", "--bin", "sbp"])
-        // Tells where the binary went, whatever the target folder is called.
+        .args(["build", "--release", "--package", "sbp-cli", "--package", "sbp-engine", "--bins"])
+        // Tells where the binaries went, whatever the target folder is called.
         .arg("--message-format=json-render-diagnostics")
         .arg("--manifest-path")
         .arg(repository_root().join("Cargo.toml"))
@@ -88,7 +89,8 @@ pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
     let speaker = std::thread::spawn(move || hold_back(messages));
     let mut binary = None;
     for line in BufReader::new(child.stdout.take().expect("was piped")).lines() {
-        binary = executable(&line.map_err(|e| format!("cannot read from cargo: {e}"))?).or(binary);
+        let line = line.map_err(|e| format!("cannot read from cargo: {e}"))?;
+        binary = executable(&line, "sbp").or(binary);
     }
     let status = child.wait().map_err(|e| format!("cannot wait for cargo: {e}"))?;
     let held_back = speaker.join().unwrap_or_default();
@@ -129,14 +131,14 @@ fn hold_back(mut messages: impl Read + Send + 'static) -> Vec<u8> {
     Vec::new()
 }
 
-/// The path in one of cargo's JSON messages about an executable.
-fn executable(message: &str) -> Option<String> {
+/// The path in one of cargo's JSON messages, if it is about the executable of this name.
+fn executable(message: &str, name: &str) -> Option<String> {
     let (_, rest) = message.split_once("\"executable\":\"")?;
     let mut path = String::new();
     let mut chars = rest.chars();
     loop {
         match chars.next()? {
-            '"' => return Some(path),
+            '"' => return Path::new(&path).ends_with(name).then_some(path),
             '\\' => path.push(chars.next()?),
             other => path.push(other),
         }
@@ -150,8 +152,9 @@ mod tests {
     #[test]
     fn the_binary_is_read_from_cargos_messages() {
         let message = r#"{"reason":"compiler-artifact","executable":"/a b/\"c\"/sbp","fresh":true}"#;
-        assert_eq!(executable(message).as_deref(), Some("/a b/\"c\"/sbp"));
-        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#), None);
+        assert_eq!(executable(message, "sbp").as_deref(), Some("/a b/\"c\"/sbp"));
+        assert_eq!(executable(&message.replace("/sbp", "/sbp-engine"), "sbp"), None);
+        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#, "sbp"), None);
     }
 
     #[test]

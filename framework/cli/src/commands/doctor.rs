@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sbp_runtime::device;
+use sbp_plugin::engine::Engine;
 
 use crate::args::DoctorArgs;
 use crate::commands::run::home_from_env;
@@ -10,8 +10,8 @@ use crate::exit::{Done, Failure};
 use crate::say::say;
 
 /// Prints the findings; fails when something is wrong that a run would stumble over.
-pub(crate) fn run(args: &DoctorArgs) -> Result<Done, Failure> {
-    let facts = device::facts();
+pub(crate) fn run(args: &DoctorArgs, engine: &dyn Engine) -> Result<Done, Failure> {
+    let facts = engine.facts();
     let home = sbp_pipeline::home_of(Path::new("recipe.toml"), home_from_env());
     let free = free_bytes(&home);
     let torch_fits = facts.torch_found == facts.torch_wanted;

@@ -4,49 +4,65 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
-use sbp_pipeline::{Options, Reporter as _, home_of};
+use sbp_pipeline::{Options, Reporter as _, RunFolder, home_of};
+use sbp_plugin::engine::Engine;
 use sbp_recipe::Plan;
-use sbp_runtime::{TorchRuntime, device};
 
 use crate::args::RunArgs;
 use crate::exit::{self, Done, Failure};
+use crate::handover;
+use crate::locked;
 use crate::say::say;
 use crate::screen::{Screen, people};
 use crate::stop::StopFlag;
-use crate::threads;
 
 /// Runs the recipe and prints its table.
-pub(crate) fn run(args: &RunArgs) -> Result<Done, Failure> {
-    threads::wait_asleep();
-    let outcome = run_to_table(args);
+pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> {
+    handover::for_threads();
+    let home = home_of(&args.recipe.recipe, home_from_env());
+    let (folder, outcome) = match plans(args) {
+        Ok(plans) => (Some(folder_of(&home, &plans)), run_to_table(args, &plans, &home, engine)),
+        Err(failure) => (None, Err(failure)),
+    };
     if args.recipe.json {
-        print_json(&outcome);
+        print_json(folder.as_ref(), &outcome);
     }
-    outcome.map(|(done, _)| done)
+    outcome
 }
 
-fn run_to_table(args: &RunArgs) -> Result<(Done, sbp_pipeline::Finished), Failure> {
-    let started = Instant::now();
+/// The plan of the recipe, or those of its sweep's points.
+fn plans(args: &RunArgs) -> Result<Vec<Plan>, Failure> {
     let mut overrides = args.recipe.overrides();
     overrides.sets.extend(args.device.iter().map(|device| format!("execution.device=\"{device}\"")));
-    let plan = Plan::new(sbp_recipe::load(&args.recipe.recipe, &overrides)?);
-    let execution = &plan.recipe.execution;
-    let device = execution
-        .device
-        .parse()
-        .and_then(|choice| device::init(choice, execution.num_threads.and_then(NonZeroUsize::new)))
+    let points = sbp_recipe::load_points(&args.recipe.recipe, &overrides)?;
+    let plans: Vec<Plan> = points.into_iter().map(Plan::new).collect();
+    if args.locked {
+        locked::check(&args.recipe.recipe, &plans)?;
+    }
+    Ok(plans)
+}
+
+fn folder_of(home: &Path, plans: &[Plan]) -> RunFolder {
+    match plans {
+        [plan] if !plan.is_point() => RunFolder::of(home, plan),
+        plans => RunFolder::of_sweep(home, plans),
+    }
+}
+
+fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine) -> Result<Done, Failure> {
+    let started = Instant::now();
+    let execution = &plans[0].recipe.execution;
+    let mut opened = engine
+        .runtime(&execution.device, execution.num_threads.and_then(NonZeroUsize::new))
         .map_err(|error| Failure::Other(error.to_string()))?;
-    let note = device.note.clone();
-    let mut runtime = TorchRuntime::new(device);
     let stop =
         StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
     let mut screen = Screen::new(stop, args.recipe.json);
-    if let Some(note) = note {
+    if let Some(note) = opened.note {
         screen.warn(&note);
     }
-    let home = home_of(&args.recipe.recipe, home_from_env());
     let options = Options {
-        home: &home,
+        home,
         recipe_folder: args
             .recipe
             .recipe
@@ -55,35 +71,39 @@ fn run_to_table(args: &RunArgs) -> Result<(Done, sbp_pipeline::Finished), Failur
             .unwrap_or(Path::new(".")),
         elapsed: &|| started.elapsed(),
     };
-    let finished = sbp_pipeline::run(&plan, &mut runtime, &mut screen, &options)?;
-    screen.show(&format!("\n{}", finished.table));
+    let (table, done, folder) = match plans {
+        [plan] if !plan.is_point() => {
+            let finished = sbp_pipeline::run(plan, &mut *opened.runtime, &mut screen, &options)?;
+            (finished.table, Done::of(finished.results.compute_match.matched), finished.folder)
+        }
+        plans => {
+            let finished = sbp_pipeline::run_sweep(plans, &mut *opened.runtime, &mut screen, &options)?;
+            let results = &finished.results;
+            let done = if results.is_complete() { Done::of(results.is_matched()) } else { Done::Partly };
+            (finished.table, done, finished.folder)
+        }
+    };
+    screen.show(&format!("\n{table}"));
     screen.show(&format!(
         "{} in all ({})\ntable    {}\nresults  {}\nagain    the same command reuses every stage",
         people(started.elapsed()),
         screen.summary(),
-        finished.folder.path.join("report/table.md").display(),
-        finished.folder.results().display(),
+        folder.path.join("report/table.md").display(),
+        folder.results().display(),
     ));
-    let done = if finished.results.compute_match.matched { Done::Fully } else { Done::Unmatched };
-    Ok((done, finished))
+    Ok(done)
 }
 
-/// The one object that scripts read from standard output.
-fn print_json(outcome: &Result<(Done, sbp_pipeline::Finished), Failure>) {
-    let finished = outcome.as_ref().ok().map(|(_, finished)| finished);
-    let number = match outcome {
-        Ok((done, _)) => exit::number(&Ok(*done)),
-        Err(Failure::Recipe(_)) => 78,
-        Err(Failure::Run(sbp_pipeline::Error::Stopped { .. })) => 75,
-        Err(_) => 1,
-    };
+/// The one object that scripts read from standard output; the folder is known when the recipe is valid.
+fn print_json(folder: Option<&RunFolder>, outcome: &Result<Done, Failure>) {
+    let done = outcome.as_ref().ok();
     say(format_args!(
         "{}",
         serde_json::json!({
-            "run_dir": finished.map(|finished| &finished.folder.path),
-            "results": finished.map(|finished| finished.folder.results()),
-            "compute_matched": finished.map(|finished| finished.results.compute_match.matched),
-            "exit": number,
+            "run_dir": folder.map(|folder| &folder.path),
+            "results": done.and(folder).map(RunFolder::results),
+            "compute_matched": done.filter(|done| **done != Done::Partly).map(|done| *done == Done::Fully),
+            "exit": exit::number(outcome),
         })
     ));
 }

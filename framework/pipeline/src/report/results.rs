@@ -9,7 +9,7 @@ use sbp_core::{Cause, Ledger};
 use sbp_plugin::slots::arm::{Share, Supply};
 use sbp_plugin::slots::evaluator::Score;
 use sbp_recipe::match_compute::{self, Verdict};
-use sbp_recipe::{Plan, plan::ArmPlan};
+use sbp_recipe::{ComparisonSection, Plan, plan::ArmPlan};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -189,7 +189,7 @@ impl Findings {
         let Some(first) = self.runs.first() else { return Vec::new() };
         let names = &plan.recipe.comparison;
         let mut comparisons = Vec::new();
-        for metric in first.scores.iter().map(|score| score.metric.as_str()) {
+        for metric in compared(names, first) {
             let baseline = scores(&names.baseline, metric);
             let oracle = scores(&names.oracle, metric);
             let oracle = (!oracle.is_empty()).then_some((names.oracle.as_str(), &oracle));
@@ -201,6 +201,15 @@ impl Findings {
             }
         }
         comparisons
+    }
+}
+
+/// The metrics to compare on: those the recipe lists, else all that were computed.
+fn compared<'f>(names: &'f ComparisonSection, first: &'f ArmRun) -> Vec<&'f str> {
+    if names.metrics.is_empty() {
+        first.scores.iter().map(|score| score.metric.as_str()).collect()
+    } else {
+        names.metrics.iter().map(String::as_str).collect()
     }
 }
 

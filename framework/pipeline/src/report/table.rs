@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::compare::Comparison;
 use super::results::Results;
+use crate::sweep::{Outcome, SweepResults};
 
 /// Characters of a sample that are shown.
 const SAMPLE_CHARS: usize = 320;
@@ -20,6 +21,82 @@ pub fn markdown(results: &Results) -> String {
     text
 }
 
+/// The report of a sweep: for every metric, a row per point.
+pub fn sweep(results: &SweepResults) -> String {
+    let mut text = format!("# {} (sweep {})\n", results.recipe, &results.sweep[..8]);
+    let finished = || {
+        results.points.iter().filter_map(|point| match &point.outcome {
+            Outcome::Finished(findings) => Some(findings.as_ref()),
+            Outcome::Failed(_) => None,
+        })
+    };
+    let axes: Vec<&String> =
+        results.points.first().map(|point| point.values.0.keys().collect()).unwrap_or_default();
+    let mut arms: Vec<&String> = Vec::new();
+    let mut metrics: Vec<&str> = Vec::new();
+    for findings in finished() {
+        for arm in findings.arm_order.iter().filter(|arm| findings.arms.contains_key(*arm)) {
+            if !arms.contains(&arm) {
+                arms.push(arm);
+            }
+        }
+        for comparison in &findings.comparisons {
+            if !metrics.contains(&comparison.metric.as_str()) {
+                metrics.push(&comparison.metric);
+            }
+        }
+    }
+    for metric in metrics {
+        let _ = writeln!(text, "\n## {metric}\n");
+        let mut header: Vec<String> = axes.iter().map(|axis| (*axis).clone()).collect();
+        header.extend(arms.iter().map(|arm| (*arm).clone()));
+        header.extend(["oracle's gain recovered [95%]", "compute match"].map(str::to_owned));
+        let mut rows = vec![header];
+        for point in &results.points {
+            let mut row: Vec<String> = axes.iter().map(|axis| people(&point.values.0[*axis])).collect();
+            match &point.outcome {
+                Outcome::Finished(findings) => {
+                    row.extend(arms.iter().map(|arm| {
+                        let value = findings.arms.get(*arm).and_then(|metrics| metrics.get(metric));
+                        value.map_or_else(String::new, |value| {
+                            format!("{:.4} ± {:.4}", value.mean, value.stderr)
+                        })
+                    }));
+                    let shares: Vec<String> = findings
+                        .comparisons
+                        .iter()
+                        .filter(|one| one.metric == metric && one.oracle.as_ref() != Some(&one.arm))
+                        .map(|one| format!("{} {}", one.arm, recovered(one)))
+                        .collect();
+                    row.push(shares.join("; "));
+                    row.push(
+                        if findings.compute_match.matched { "MATCHED" } else { "NOT MATCHED" }.to_owned(),
+                    );
+                }
+                Outcome::Failed(_) => {
+                    row.extend(arms.iter().map(|_| String::new()));
+                    row.extend([String::new(), "failed".to_owned()]);
+                }
+            }
+            rows.push(row);
+        }
+        table(&rows, &mut text);
+    }
+    text.push_str("\n## Points\n\n");
+    for point in &results.points {
+        let _ = match &point.outcome {
+            Outcome::Finished(_) => writeln!(text, "- {}: {}", point.values, point.run_dir.display()),
+            Outcome::Failed(reason) => writeln!(text, "- {}: failed: {reason}", point.values),
+        };
+    }
+    text
+}
+
+/// A value as it stands in a cell.
+fn people(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 fn scores(results: &Results, text: &mut String) {
     let mut rows = vec![vec![
         "metric".to_owned(),
@@ -32,7 +109,7 @@ fn scores(results: &Results, text: &mut String) {
         .arm_order
         .first()
         .and_then(|arm| results.arms.get(arm))
-        .map(|arm| arm.metrics.keys().collect())
+        .map(|arm| arm.metrics.keys().filter(|metric| is_compared(results, metric)).collect())
         .unwrap_or_default();
     for metric in metrics {
         for (index, arm) in results.arm_order.iter().enumerate() {
@@ -60,6 +137,11 @@ fn scores(results: &Results, text: &mut String) {
         seeds,
         if seeds == 1 { "seed, so nothing here speaks of variation between seeds" } else { "seeds" },
     );
+}
+
+/// A recipe may list the metrics it compares on; the table keeps to them.
+fn is_compared(results: &Results, metric: &str) -> bool {
+    results.comparisons.is_empty() || comparison_of(results, metric).is_some()
 }
 
 fn comparison_of<'r>(results: &'r Results, metric: &str) -> Option<&'r Comparison> {

@@ -3,7 +3,9 @@
 use std::fs;
 
 use sbp_core::Cost;
+use sbp_plugin::Selected;
 use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots;
 use sbp_plugin::slots::embedder::{EmbedContext, Embeddings};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,12 +34,12 @@ pub(crate) struct Embedded {
 
 pub(crate) fn make(
     study: &mut Study<'_>,
+    selected: &Selected<slots::Embedder>,
     corpus: &CorpusData,
     tokens: &Tokens,
     base: &Artifact,
     seed: u64,
 ) -> Result<Embedded> {
-    let selected = &study.plan.recipe.embedder;
     let mut embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
     let needs_base = embedder.needs_base_model();
     let label = if needs_base { format!("embed seed {seed}") } else { "embed".to_owned() };
@@ -76,9 +78,7 @@ pub(crate) fn make(
         let embeddings = embedder.embed(&corpus.pretrain, &mut context).map_err(&fail)?;
         if embeddings.len() != corpus.pretrain.len() {
             let message = format!("it gave {} rows for {total} documents", embeddings.len());
-            return Err(fail(
-                format!("embedder \"{}\": {message}", study.plan.recipe.embedder.kind()).into(),
-            ));
+            return Err(fail(format!("embedder \"{}\": {message}", selected.kind()).into()));
         }
         let cost = model.map(|mut model| model.take_cost()).unwrap_or_default();
         let bytes: Vec<u8> = embeddings.rows.iter().flat_map(|number| number.to_le_bytes()).collect();

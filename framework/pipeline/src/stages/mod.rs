@@ -4,7 +4,6 @@ pub(crate) mod corpus;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod pair;
-pub(crate) mod preview;
 pub(crate) mod quality;
 pub(crate) mod synthesize;
 pub(crate) mod tokenize;

@@ -6,6 +6,7 @@ use sbp_core::{Pair, RootSeed};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::pair_filter::Verdict;
 use sbp_plugin::slots::retriever::SearchContext;
+use sbp_recipe::Synthesis;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -41,27 +42,26 @@ pub(crate) struct Summary {
 
 pub(crate) fn make(
     study: &mut Study<'_>,
+    synthesis: Synthesis<'_>,
     corpus: &CorpusData,
     embedded: &Embedded,
     seed: u64,
 ) -> Result<Pairs> {
     let label = format!("pair seed {seed}");
-    let recipe = &study.plan.recipe;
-    let filters: Vec<_> = recipe.pairs.filters.iter().map(|filter| filter.identity()).collect();
+    let Synthesis { retriever: selected, pairs: section, .. } = synthesis;
+    let filters: Vec<_> = section.filters.iter().map(|filter| filter.identity()).collect();
     let inputs = json!({
         "embeddings": embedded.artifact.fingerprint,
-        "retriever": recipe.retriever.identity(),
-        "neighbors": recipe.pairs.neighbors,
+        "retriever": selected.identity(),
+        "neighbors": section.neighbors,
         "filters": filters,
         "seed": seed,
     });
     let artifact = study.make(&label, "pair", &inputs, &mut |study, folder| {
         let fail = failed(&label);
-        let recipe = &study.plan.recipe;
         let context = BuildContext { seed };
-        let mut retriever = recipe.retriever.build(&context).map_err(&fail)?;
-        let filters = recipe
-            .pairs
+        let mut retriever = selected.build(&context).map_err(&fail)?;
+        let filters = section
             .filters
             .iter()
             .map(|filter| filter.build(&context))
@@ -81,7 +81,7 @@ pub(crate) fn make(
                 rng: RootSeed(seed).stream("retrieve", &[u64::from(queries[0])]),
             };
             let neighbors = retriever
-                .neighbors(&embedded.embeddings, queries, recipe.pairs.neighbors, &mut search)
+                .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search)
                 .map_err(&fail)?;
             for (&query, neighbors) in queries.iter().zip(neighbors) {
                 let seed_document = &corpus.pretrain[query as usize];

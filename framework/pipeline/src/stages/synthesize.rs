@@ -12,6 +12,7 @@ use sbp_plugin::ports::Tokenizer as _;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
 use sbp_plugin::slots::synthesizer::Request;
+use sbp_recipe::SynthesizerSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -70,6 +71,7 @@ struct Shard {
 
 pub(crate) fn make(
     study: &mut Study<'_>,
+    section: &SynthesizerSection,
     corpus: &CorpusData,
     tokens: &Tokens,
     tuned: &Artifact,
@@ -77,7 +79,6 @@ pub(crate) fn make(
     seed: u64,
 ) -> Result<Synthetic> {
     let label = format!("synthesize seed {seed}");
-    let section = &study.plan.recipe.synthesizer;
     let splits = &study.plan.recipe.splits;
     let filters: Vec<_> = section.filters.iter().map(|filter| filter.identity()).collect();
     let inputs = json!({
@@ -91,11 +92,11 @@ pub(crate) fn make(
         "seed": seed,
     });
     let artifact = study.make(&label, "synthesize", &inputs, &mut |study, folder| {
-        let summary = sample(study, corpus, tokens, tuned, wanted, seed, &label, folder)?;
+        let summary = sample(study, section, corpus, tokens, tuned, wanted, seed, &label, folder)?;
         if summary.tokens < wanted {
             study.watch.warn(&format!(
                 "{label}: {} of {wanted} tokens after {} draws for each seed document; the rest of the budget goes to real documents",
-                summary.tokens, study.plan.recipe.synthesizer.max_draws_per_seed
+                summary.tokens, section.max_draws_per_seed
             ));
         }
         files::write_json(&folder.join("summary.json"), &summary)
@@ -111,6 +112,7 @@ pub(crate) fn make(
 #[expect(clippy::too_many_arguments, reason = "one call, whose arguments are the stage's inputs")]
 fn sample(
     study: &mut Study<'_>,
+    section: &SynthesizerSection,
     corpus: &CorpusData,
     tokens: &Tokens,
     tuned: &Artifact,
@@ -120,7 +122,6 @@ fn sample(
     folder: &Path,
 ) -> Result<Summary> {
     let fail = failed(label);
-    let section = &study.plan.recipe.synthesizer;
     let build = BuildContext { seed };
     let objective = section.objective.build(&build).map_err(&fail)?;
     let mut sampler = section.sampling.build(&build).map_err(&fail)?;
@@ -131,7 +132,7 @@ fn sample(
         .collect::<sbp_plugin::Result<Vec<_>>>()
         .map_err(&fail)?;
     let guard = guard(study, corpus);
-    let room = seed_room(study, seed)?;
+    let room = seed_room(section, study.plan.recipe.model.context_length, seed)?;
     let markers = tokens.tokenizer.markers();
     let root = RootSeed(seed);
     let mut model = study.runtime.open(&tuned.file("checkpoint")).map_err(&fail)?;

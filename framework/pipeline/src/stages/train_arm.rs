@@ -42,7 +42,7 @@ impl Pretraining<'_> {
             self.shares.iter().any(|share| share.source == Source::Synthetic && share.tokens > 0);
         json!({
             "model": recipe.model,
-            "training": recipe.training,
+            "training": recipe.training_of(self.arm),
             "mixer": recipe.mixer.identity(),
             "seed": self.seed,
             "steps": self.steps,
@@ -61,6 +61,7 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
     let empty = crate::token_store::TokenStore::default();
     study.make(&label, stage, &inputs, &mut |study, folder| {
         let recipe = &study.plan.recipe;
+        let training = recipe.training_of(what.arm);
         let root = RootSeed(what.seed);
         let mixer = recipe.mixer.build(&BuildContext { seed: what.seed }).map_err(failed(&label))?;
         let store_of = |source| match source {
@@ -84,7 +85,7 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
             stores,
             root,
             tokens.tokenizer.markers(),
-            recipe.training.tokens_per_step as usize,
+            training.tokens_per_step as usize,
             recipe.model.context_length,
         );
         let job = Job {
@@ -94,7 +95,7 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
             seed: what.seed,
             // Every model of a seed starts from the same weights.
             start: Start::Fresh(root.stream("init", &[])),
-            training: &recipe.training,
+            training: &training,
             num_steps: what.steps,
             batches: &mut batches,
             identity: Store::fingerprint(stage, &inputs),

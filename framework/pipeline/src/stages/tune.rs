@@ -6,6 +6,7 @@ use sbp_core::{DocId, Example, RootSeed, TokenId};
 use sbp_plugin::ports::{Start, Tokenizer as _};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::objective::Objective;
+use sbp_recipe::SynthesizerSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -34,6 +35,7 @@ pub(crate) struct Tuned {
 
 pub(crate) fn make(
     study: &mut Study<'_>,
+    section: &SynthesizerSection,
     corpus: &CorpusData,
     tokens: &Tokens,
     base: &Artifact,
@@ -41,24 +43,23 @@ pub(crate) fn make(
     seed: u64,
 ) -> Result<Tuned> {
     let label = format!("tune seed {seed}");
-    let recipe = &study.plan.recipe;
+    let model = &study.plan.recipe.model;
+    let room = seed_room(section, model.context_length, seed)?;
     let inputs = json!({
         "base": base.fingerprint,
         "pairs": pairs.artifact.fingerprint,
         "tokens": tokens.artifact.fingerprint,
-        "objective": recipe.synthesizer.objective.identity(),
-        "duration": recipe.synthesizer.duration,
-        "tuning": recipe.synthesizer.tuning,
-        "seed_room": seed_room(study, seed)?,
-        "model": recipe.model,
+        "objective": section.objective.identity(),
+        "duration": section.duration,
+        "tuning": section.tuning,
+        "seed_room": room,
+        "model": model,
         "seed": seed,
     });
     let artifact = study.make(&label, "tune", &inputs, &mut |study, folder| {
         let fail = failed(&label);
-        let section = &study.plan.recipe.synthesizer;
         let objective = section.objective.build(&BuildContext { seed }).map_err(&fail)?;
-        let room = seed_room(study, seed)?;
-        let context = study.plan.recipe.model.context_length;
+        let context = model.context_length;
         let (examples, summary) = examples(corpus, tokens, pairs, objective.as_ref(), room, context);
         if examples.is_empty() {
             let message = format!(
@@ -88,15 +89,13 @@ pub(crate) fn make(
 }
 
 /// Tokens of a seed document that are used: what is left of the context beside a longest completion and markers.
-pub(crate) fn seed_room(study: &Study<'_>, seed: u64) -> Result<usize> {
-    let recipe = &study.plan.recipe;
-    let sampling = recipe.synthesizer.sampling.build(&BuildContext { seed }).map_err(failed("tune"))?;
-    let room = recipe.model.context_length.saturating_sub(sampling.max_new_tokens() + 2);
+pub(crate) fn seed_room(section: &SynthesizerSection, context_length: usize, seed: u64) -> Result<usize> {
+    let sampling = section.sampling.build(&BuildContext { seed }).map_err(failed("tune"))?;
+    let room = context_length.saturating_sub(sampling.max_new_tokens() + 2);
     if room == 0 {
         let message = format!(
-            "completions of up to {} tokens leave no room for a seed document in a context of {}; lower synthesizer.sampling.max_new_tokens or raise model.context_length",
+            "completions of up to {} tokens leave no room for a seed document in a context of {context_length}; lower synthesizer.sampling.max_new_tokens or raise model.context_length",
             sampling.max_new_tokens(),
-            recipe.model.context_length
         );
         return Err(failed("tune")(message.into()));
     }

@@ -13,6 +13,8 @@ use crate::ports::{LanguageModel, Tokenizer};
 /// Scores depend on the model and the context alone, and carry the value of every unit they average over, so that
 /// arms can be compared unit by unit.
 pub trait Evaluator: Send {
+    /// Names of the metrics it computes, known before anything is scored.
+    fn metrics(&self) -> Vec<String>;
     /// Scores the model.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub fn evaluator(selected: &Selected<slots::Evaluator>) {
     let after = evaluate(selected, &mut trained);
     assert_eq!(after, evaluate(selected, &mut trained), "{kind}: scoring twice gives two results");
     assert!(!before.is_empty(), "{kind}: there are no scores");
+    let computed: Vec<_> = after.iter().map(|score| score.metric.clone()).collect();
+    assert_eq!(build(selected).metrics(), computed, "{kind}: other metrics than it announces");
     for (before, after) in before.iter().zip(&after) {
         let metric = &after.metric;
         let parts: Vec<&str> = metric.split('/').collect();
