@@ -95,7 +95,7 @@ fn shipped_recipes_name_their_schema_to_editors() {
 fn shipped_recipes_plan() {
     let home = tempfile::tempdir().expect("a temporary folder");
     let corpus = home.path().join("corpus.jsonl");
-    fs::write(&corpus, abstracts()).expect("it can be written");
+    fs::write(&corpus, documents()).expect("it can be written");
     for path in shipped() {
         for profile in std::iter::once(None).chain(profiles(&path).into_iter().map(Some)) {
             let mut sbp = Command::new(env!("CARGO_BIN_EXE_sbp-under-test"));
@@ -115,12 +115,12 @@ fn shipped_recipes_plan() {
     }
 }
 
-/// A corpus of a few hundred documents, each about as long as an abstract: an estimate asks for no more.
-fn abstracts() -> String {
-    let sentence = "We study how little data a model needs to learn what is written in it once. ";
-    (0..300)
-        .map(|id| format!("{{\"id\": \"{id}\", \"text\": \"{}\"}}\n", sentence.repeat(8 + id % 9)))
-        .collect()
+/// A corpus as large as the largest study on a file asks for, of documents as short as can be.
+fn documents() -> String {
+    let document = |id| {
+        format!("{{\"id\": \"{id}\", \"text\": \"Document {id} says that {id} comes after {}.\"}}\n", id - 1)
+    };
+    (1..66_000).map(document).collect()
 }
 
 fn profiles(path: &Path) -> BTreeSet<String> {
