@@ -5,6 +5,7 @@ use sbp_plugins as _;
 mod architecture;
 mod diagnostics;
 mod generated;
+mod properties;
 mod recipes;
 mod schema;
 

@@ -7,7 +7,7 @@ use sbp_recipe::{Recipe, layer_schema, recipe_schema};
 use serde_json::{Map, Value, json};
 
 /// What a file may say besides the recipe itself.
-const OF_LAYERS: [&str; 3] = ["extends", "profiles", "sweep"];
+pub(super) const OF_LAYERS: [&str; 3] = ["extends", "profiles", "sweep"];
 
 #[test]
 fn the_schemas_are_schemas() {
@@ -107,16 +107,16 @@ fn every_table(schema: &Value, at: String, visit: &mut dyn FnMut(&str, &Value)) 
     }
 }
 
-fn properties(table: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn properties(table: &Value) -> impl Iterator<Item = (&String, &Value)> {
     table["properties"].as_object().into_iter().flatten()
 }
 
-fn needed(table: &Value, name: &str) -> bool {
+pub(super) fn needed(table: &Value, name: &str) -> bool {
     table["required"].as_array().is_some_and(|names| names.contains(&json!(name)))
 }
 
 /// `schema`, or what it refers to: where it may be nothing, what it is otherwise.
-fn followed<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+pub(super) fn followed<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     if let Some(reference) = schema["$ref"].as_str() {
         let target = root.pointer(reference.trim_start_matches('#'));
         return followed(root, target.expect("references lead somewhere"));
@@ -129,7 +129,7 @@ fn followed<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 /// The kinds of a slot and the schema of each one's options.
-fn branches(schema: &Value) -> Vec<(&str, &Value)> {
+pub(super) fn branches(schema: &Value) -> Vec<(&str, &Value)> {
     let all = schema["allOf"].as_array().into_iter().flatten();
     all.filter_map(|branch| Some((branch.pointer("/if/properties/kind/const")?.as_str()?, &branch["then"])))
         .collect()
