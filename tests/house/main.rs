@@ -6,7 +6,9 @@ mod architecture;
 mod diagnostics;
 mod generated;
 mod plugins;
+mod properties;
 mod recipes;
+mod schema;
 
 /// The repository's root.
 fn root() -> std::path::PathBuf {

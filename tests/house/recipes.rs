@@ -1,19 +1,27 @@
-//! Every shipped recipe loads, checks and resolves; its resolved form is a snapshot.
+//! Every shipped recipe loads, checks and resolves; its resolved form and its plan are snapshots.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sbp_recipe::{Loaded, Overrides, Plan, load, load_points};
 
 /// Options that a shipped recipe leaves to the command line.
 fn overrides_for(path: &Path) -> Overrides {
-    let text = fs::read_to_string(path).expect("a recipe can be read");
-    let sets = if text.contains("[corpus]\nkind = \"jsonl\"") {
-        vec!["corpus.path=corpus.jsonl".to_owned()]
-    } else {
-        Vec::new()
-    };
+    let sets = if reads_a_file(path) { vec!["corpus.path=corpus.jsonl".to_owned()] } else { Vec::new() };
     Overrides { profiles: Vec::new(), sets }
+}
+
+fn reads_a_file(path: &Path) -> bool {
+    let text = fs::read_to_string(path).expect("a recipe can be read");
+    text.contains("[corpus]\nkind = \"jsonl\"")
+}
+
+/// As snapshots are called: `desk-arxiv.toml`.
+fn name(path: &Path) -> String {
+    let inside = path.strip_prefix(super::root().join("recipes")).expect("inside recipes");
+    inside.to_string_lossy().replace('/', "-")
 }
 
 fn shipped() -> Vec<PathBuf> {
@@ -53,12 +61,7 @@ fn shipped_recipes_resolve() {
             .filter(|line| !line.starts_with("path ="))
             .map(|line| format!("{line}\n"))
             .collect();
-        let name = path
-            .strip_prefix(super::root().join("recipes"))
-            .expect("inside recipes")
-            .to_string_lossy()
-            .replace('/', "-");
-        insta::assert_snapshot!(format!("resolved-{name}"), resolved);
+        insta::assert_snapshot!(format!("resolved-{}", name(&path)), resolved);
     }
 }
 
@@ -76,15 +79,76 @@ fn a_resolved_recipe_is_its_own_resolved_form() {
 }
 
 #[test]
-fn profiles_of_shipped_recipes_resolve() {
+fn shipped_recipes_name_their_schema_to_editors() {
     for path in shipped() {
         let text = fs::read_to_string(&path).expect("a recipe can be read");
-        let profiles =
-            text.lines().filter_map(|line| line.strip_prefix("[profiles.")?.split([']', '.']).next());
-        for profile in profiles {
+        let named = text.lines().next().and_then(|line| line.strip_prefix("#:schema "));
+        let named = named.unwrap_or_else(|| panic!("{} does not begin with `#:schema`", path.display()));
+        let extends = text.lines().any(|line| line.starts_with("extends"));
+        let schema = if extends { "schemas/layer.schema.json" } else { "schemas/recipe.schema.json" };
+        let folder = path.parent().expect("a file has a folder");
+        assert_eq!(
+            folder.join(named).canonicalize().ok(),
+            super::root().join(schema).canonicalize().ok(),
+            "the first line of {} leads to {named}",
+            path.display()
+        );
+    }
+}
+
+/// Each recipe alone, then under each of its profiles.
+#[test]
+fn shipped_recipes_plan() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let corpus = home.path().join("corpus.jsonl");
+    fs::write(&corpus, documents()).expect("it can be written");
+    for path in shipped() {
+        for profile in std::iter::once(None).chain(profiles(&path).into_iter().map(Some)) {
+            let mut sbp = Command::new(env!("CARGO_BIN_EXE_sbp-under-test"));
+            sbp.arg("plan").arg(&path).env("SBP_HOME", home.path()).current_dir(home.path());
+            if reads_a_file(&path) {
+                sbp.args(["--set", "corpus.path=corpus.jsonl"]);
+            }
+            if let Some(profile) = &profile {
+                sbp.args(["--profile", profile]);
+            }
+            let output = sbp.output().expect("it starts");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let suffix = profile.map_or_else(String::new, |profile| format!("-{profile}"));
+            let plan = String::from_utf8_lossy(&output.stdout).into_owned();
+            insta::assert_snapshot!(format!("plan-{}{suffix}", name(&path)), plan);
+        }
+    }
+}
+
+/// A corpus as large as the largest study on a file asks for, of documents as short as can be.
+fn documents() -> String {
+    let document = |id| {
+        format!("{{\"id\": \"{id}\", \"text\": \"Document {id} says that {id} comes after {}.\"}}\n", id - 1)
+    };
+    (1..66_000).map(document).collect()
+}
+
+fn profiles(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).expect("a recipe can be read");
+    let names = text.lines().filter_map(|line| line.strip_prefix("[profiles.")?.split([']', '.']).next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn profiles_of_shipped_recipes_resolve() {
+    for path in shipped() {
+        for profile in profiles(&path) {
             let mut overrides = overrides_for(&path);
-            overrides.profiles.push(profile.to_owned());
-            first_point(&path, &overrides);
+            overrides.profiles.push(profile.clone());
+            let loaded = first_point(&path, &overrides);
+            let alone = first_point(&path, &overrides_for(&path));
+            assert_ne!(
+                loaded.recipe,
+                alone.recipe,
+                "profile {profile} of {} changes nothing",
+                path.display()
+            );
         }
     }
 }

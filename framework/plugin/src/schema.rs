@@ -35,6 +35,8 @@ pub fn slot_schema<S: Slot>(generator: &mut SchemaGenerator) -> Schema {
         "description": S::SUMMARY,
         "required": ["kind"],
         "properties": {"kind": {"enum": kinds, "description": "The plugin to use."}},
+        // Said aloud for editors that take a list of properties for the whole of it; the branches close it.
+        "additionalProperties": true,
         "allOf": branches,
     })
 }

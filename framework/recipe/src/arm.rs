@@ -37,7 +37,7 @@ impl Deref for ArmSection {
 pub struct TrainingDelta {
     /// Learning rate at the top of the schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0, max = 1.0))]
+    #[schemars(with = "f64", range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub peak_lr: Option<f64>,
     /// Learning rate over time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,11 +45,11 @@ pub struct TrainingDelta {
     pub schedule: Option<Selected<slots::Schedule>>,
     /// AdamW's decay of the first moment.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0, max = 1.0))]
+    #[schemars(with = "f64", range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: Option<f64>,
     /// AdamW's decay of the second moment.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0, max = 1.0))]
+    #[schemars(with = "f64", range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta2: Option<f64>,
     /// AdamW's term added to the root of the second moment.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct TrainingDelta {
     pub weight_decay: Option<f64>,
     /// Gradients are scaled down to this global L2 norm.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0))]
+    #[schemars(with = "f64", extend("exclusiveMinimum" = 0.0))]
     pub max_grad_norm: Option<f64>,
 }
 
@@ -119,7 +119,9 @@ impl JsonSchema for ArmSection {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut training = generator.subschema_for::<TrainingDelta>().to_value();
         if let Some(training) = training.as_object_mut() {
-            training.insert("default".to_owned(), Value::Object(Map::new()));
+            let about = "Settings of `training` that this arm has for itself.";
+            training.insert("description".to_owned(), about.into());
+            training.insert("default".to_owned(), Value::Null);
         }
         let mut schema = sbp_plugin::schema::slot_schema::<slots::Arm>(generator);
         let branches = schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten();

@@ -28,7 +28,7 @@ pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, ExecutionSection, MatchOn, PairsSection, Recipe,
     RecipeSection, SplitsSection, Synthesis, SynthesizerSection, TokenizerSection, TrainingSection,
 };
-pub use schema::{SCHEMA_VERSION, recipe_schema};
+pub use schema::{SCHEMA_VERSION, layer_schema, recipe_schema};
 pub use source::dotted;
 pub use suggest::suggest;
 pub use sweep::{Axis, Point, SweepMode, SweepSection};

@@ -1,5 +1,15 @@
 //! Layers of a recipe, merged: built-in defaults < `extends` files in order < the recipe < profiles < `--set`.
 //!
+//! The layers are one list, low to high, and each is laid over what those below it came to. So it does not matter
+//! how files are grouped by `extends`, only their order: c that extends b that extends a is c that extends [a, b]. A
+//! file that is reached twice counts where it was first reached.
+//!
+//! Tables are laid over each other; all else replaces, lists too. Two tables replace as well, so that nothing of the
+//! old one leaks into the new: a plugin's, where a layer names another `kind`, and one that takes a single entry,
+//! such as a duration. To merge b and c by hand into one file and lay that over a is therefore the same as a, b, c,
+//! but for a plugin's table: if c names another kind than a, what b says of it is dropped, which a merged file
+//! cannot show; and if b names another kind and c the first again, a's options are gone.
+//!
 //! figment merges; it knows which layer a value came from, but not where in it. The places are kept beside it, by
 //! JSON pointer, so that every message can point at the very characters.
 

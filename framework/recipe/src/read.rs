@@ -37,6 +37,10 @@ pub(crate) fn read_file(
         problems.push(point(Problem::new(Code::ExtendsCycle, message)).help("take one out of the circle"));
         return;
     }
+    // Were it laid down again, it would undo what has been laid over it.
+    if sources.iter().any(|source| source.file.as_ref() == Some(&name)) {
+        return;
+    }
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {

@@ -15,10 +15,13 @@ use crate::source::escape;
 use crate::sweep::SweepSection;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(limit_to_its_type));
+    let settings = SchemaSettings::draft2020_12()
+        .with_transform(RecursiveTransform(limit_to_its_type))
+        .with_transform(RecursiveTransform(none_by_default));
     let mut generator = settings.into_generator();
     let mut sweep = generator.subschema_for::<SweepSection>().to_value();
     sweep["description"] = "Values to run the recipe with, each giving a study of its own.".into();
+    sweep["default"] = Value::Null;
     let mut schema = generator.into_root_schema_for::<Recipe>().to_value();
     let properties = schema.pointer_mut("/properties").and_then(Value::as_object_mut);
     if let Some(properties) = properties {
@@ -30,12 +33,34 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         );
         properties.insert(
             "profiles".to_owned(),
-            json!({"type": "object", "additionalProperties": {"type": "object"}, "default": {},
+            json!({"type": "object", "default": {},
+                   "additionalProperties": {"type": "object", "additionalProperties": true},
                    "description": "Named sets of values to lay over the recipe with --profile."}),
         );
     }
     schema
 });
+
+/// The schema of a file that `extends` another: the same, but everything may be left out.
+pub fn layer_schema() -> Value {
+    let mut schema = recipe_schema().clone();
+    schema["title"] = json!("Layer");
+    schema["description"] = json!("What a recipe changes of the recipes that it extends.");
+    nothing_is_needed(&mut schema);
+    schema
+}
+
+fn nothing_is_needed(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.remove("required");
+            // A condition needs its `kind` in order to hold of that kind only.
+            object.iter_mut().filter(|(key, _)| *key != "if").for_each(|(_, value)| nothing_is_needed(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(nothing_is_needed),
+        _ => {}
+    }
+}
 
 /// A whole number too large for its type is out of range: said by the schema, it is told with its place.
 fn limit_to_its_type(schema: &mut Schema) {
@@ -52,6 +77,24 @@ fn limit_to_its_type(schema: &mut Schema) {
     };
     if schema.get("maximum").is_none() {
         schema.insert("maximum".to_owned(), most.into());
+    }
+}
+
+/// TOML has no null: what may be nothing is left out, and that is its default.
+fn none_by_default(schema: &mut Schema) {
+    if let Some([kind, Value::String(null)]) = schema.get("type").and_then(Value::as_array).map(Vec::as_slice)
+        && null == "null"
+    {
+        schema.insert("type".to_owned(), kind.clone());
+    }
+    let one_of_them = schema.get("maxProperties") == Some(&json!(1));
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    for (name, property) in properties.filter(|(name, _)| !one_of_them && *name != "kind") {
+        let needed = required.as_array().is_some_and(|names| names.contains(&json!(name)));
+        if !needed && let Some(property) = property.as_object_mut() {
+            property.entry("default").or_insert(Value::Null);
+        }
     }
 }
 

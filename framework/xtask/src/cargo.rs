@@ -30,7 +30,7 @@ fn step(heading: &str, command: &mut Command) -> Result<Option<ExitCode>> {
     Ok(Some(status.code().and_then(|it| u8::try_from(it).ok()).map_or(ExitCode::FAILURE, ExitCode::from)))
 }
 
-/// Formatting, lints and tests, quickest to fail first.
+/// Formatting, lints, tests, and last what may have to be fetched: the recipes as editors see them.
 pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
     let mut fmt = cargo();
     fmt.args(["fmt", "--all", "--check"]);
@@ -43,6 +43,7 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
             return Ok(code);
         }
     }
+    crate::editor::lint_recipes()?;
     Ok(ExitCode::SUCCESS)
 }
 

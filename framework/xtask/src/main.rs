@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "it speaks to whoever typed the command")]
 
 mod cargo;
+mod editor;
 mod setup;
 
 use std::process::ExitCode;
@@ -17,7 +18,8 @@ usage: cargo xtask VERB
 
   setup          make libtorch ready and point .libtorch at it (all other verbs do this first)
   sbp ARGS...    build the program in release mode and run it; `cargo sbp ARGS...` is short for this
-  test [ARGS...] formatting, lints, then every test; ARGS go to `cargo test --workspace`
+  test [ARGS...] formatting, lints, every test, the recipes as editors see them; ARGS go to
+                 `cargo test --workspace`
   gen [--check]  write the generated files (schemas, reference pages), or only compare them
   help           this text
 

@@ -1,4 +1,4 @@
-//! The per-user cache: libtorch is made in a temporary folder there and published by one rename.
+//! The per-user cache: what is fetched is made in a temporary folder there and published by one rename.
 //!
 //! A file lock admits one set-up at a time. It dies with its process, so any temporary folder seen by its
 //! holder was left by a dead one and is removed.
@@ -27,12 +27,14 @@ pub(super) fn ensure(cache: &Path) -> Result<PathBuf> {
     publish_once(cache, &key, |staging| {
         // First what is cheap to find missing.
         let compiler = stub::compiler()?;
-        pip::require()?;
+        let or_your_own =
+            |why: String| format!("{why}\n  Or set LIBTORCH to a libtorch {VERSION} that you have.");
+        pip::require("libtorch").map_err(or_your_own)?;
         say(&format!("fetching libtorch {VERSION} ({} MB, once per user) with pip", platform.megabytes));
         let wheels = staging.join("wheels");
         let libtorch = staging.join("libtorch");
         for wanted in platform.wheels {
-            let file = pip::download(wanted.requirement, platform.tags, &wheels)?;
+            let file = pip::download(wanted.requirement, platform.tags, &wheels).map_err(or_your_own)?;
             say(&format!("extracting and verifying {}", wanted.requirement));
             wheel::extract(&file, &libtorch, |it| wanted.destination(it))?;
             // Freed at once: the largest wheel and its content need not lie side by side with the next.
@@ -50,7 +52,11 @@ pub(super) fn ensure(cache: &Path) -> Result<PathBuf> {
 }
 
 /// Returns `cache/key`; if it is not there, `make` is given a temporary folder and says what inside it to publish.
-fn publish_once(cache: &Path, key: &str, make: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+pub(super) fn publish_once(
+    cache: &Path,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<PathBuf>,
+) -> Result<PathBuf> {
     let ready = cache.join(key);
     if ready.is_dir() {
         return Ok(ready);
@@ -77,7 +83,7 @@ fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).map_err(|e| cannot("create", path, &e))?;
     let locked = match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            say("another set-up is at work on the same libtorch; waiting for it");
+            say("another set-up is at work on the same; waiting for it");
             file.lock()
         }
         Err(TryLockError::Error(error)) => Err(error),
@@ -103,7 +109,7 @@ fn flush(folder: &Path) {
     let _ = Command::new("sync").arg("-f").arg(folder).stderr(std::process::Stdio::null()).status();
 }
 
-fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
+pub(super) fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
     format!("cannot {verb} {}: {}", path.display(), explain(error))
 }
 
@@ -111,8 +117,8 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
 pub(super) fn explain(error: &io::Error) -> String {
     let remedy = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "\n  About 1.1 GB is needed while libtorch is made, and half of it after. Free some, or set SBP_CACHE \
-             to a folder on a larger disk."
+            "\n  libtorch needs about 1.1 GB while it is made, and half of it after. Free some, or set SBP_CACHE to a \
+             folder on a larger disk."
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "\n  Set SBP_CACHE to a folder that you may write to."

@@ -10,10 +10,13 @@ mod link;
 mod pip;
 mod platform;
 mod stub;
+mod tombi;
 mod wheel;
 
 use crate::Result;
 use std::path::{Path, PathBuf};
+
+pub(crate) use tombi::tombi;
 
 /// The libtorch that the pinned tch is generated for.
 pub(crate) const VERSION: &str = "2.11.0";

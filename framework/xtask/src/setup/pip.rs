@@ -26,18 +26,18 @@ pub(super) fn installed_torch() -> Option<PathBuf> {
     (without_build_tag(version) == VERSION).then(|| PathBuf::from(folder))
 }
 
-/// Is there a pip to download with?
-pub(super) fn require() -> Result<()> {
+/// Is there a pip to download `what` with?
+pub(super) fn require(what: &str) -> Result<()> {
     let asked = Command::new(PYTHON).args(["-m", "pip", "--version"]).output();
     match asked {
         Ok(answer) if answer.status.success() => Ok(()),
         Ok(_) => Err(format!(
-            "{PYTHON} has no pip, and libtorch comes through it.\n  Install it (on Debian and Ubuntu: apt-get \
-             install python3-pip), or set LIBTORCH to a libtorch {VERSION} that you have."
+            "{PYTHON} has no pip, and {what} comes through it.\n  Install it (on Debian and Ubuntu: apt-get \
+             install python3-pip)."
         )),
         Err(_) => Err(format!(
-            "no {PYTHON} on PATH, and libtorch comes through its pip.\n  Install it (on Debian and Ubuntu: apt-get \
-             install python3 python3-pip), or set LIBTORCH to a libtorch {VERSION} that you have."
+            "no {PYTHON} on PATH, and {what} comes through its pip.\n  Install it (on Debian and Ubuntu: apt-get \
+             install python3 python3-pip)."
         )),
     }
 }
@@ -104,16 +104,16 @@ fn bytes_under(folder: &Path) -> u64 {
 fn remedy(log: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|it| log.contains(it));
     if says(&["No space left on device", "Disk quota exceeded"]) {
-        "\n  The disk is full: about 1.1 GB is needed while libtorch is made. Free some, or set SBP_CACHE to a \
-         folder on a larger disk."
+        "\n  The disk is full (libtorch needs about 1.1 GB while it is made). Free some, or set SBP_CACHE to a folder \
+         on a larger disk."
     } else if says(&["No matching distribution"]) && !says(&["(from versions: none)"]) {
         "\n  The package index that pip is configured with has other versions only (`python3 -m pip config list`). \
-         Use one that has it, or set LIBTORCH to a libtorch that you have."
+         Use one that has it."
     } else if says(&["no such option"]) {
         "\n  This pip is too old: upgrade it (`python3 -m pip install --upgrade pip`)."
     } else {
         "\n  Check the network and the package index in pip's configuration (`python3 -m pip config list`), then run \
-         the same command again; or set LIBTORCH to a libtorch that you have."
+         the same command again."
     }
 }
 
