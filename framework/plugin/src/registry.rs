@@ -158,7 +158,7 @@ impl<S: Slot> Choice for Selected<S> {
         self.version
     }
     fn check(&self) -> Vec<(&'static str, String)> {
-        self.plugin.check()
+        Self::check(self)
     }
 }
 
