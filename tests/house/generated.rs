@@ -31,6 +31,7 @@ fn files() -> BTreeMap<PathBuf, String> {
     files.insert("schemas/recipe.schema.json".into(), format!("{:#}\n", sbp_recipe::recipe_schema()));
     files.insert("schemas/layer.schema.json".into(), format!("{:#}\n", sbp_recipe::layer_schema()));
     files.insert("schemas/results.schema.json".into(), format!("{:#}\n", sbp_pipeline::results_schema()));
+    files.insert("schemas/sweep.schema.json".into(), format!("{:#}\n", sbp_pipeline::sweep_schema()));
     let cards = cards();
     let mut slots: Vec<&Card> = cards.iter().collect();
     slots.dedup_by_key(|card| card.slot);

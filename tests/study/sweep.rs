@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sbp_pipeline::{Error, FinishedSweep, Options, Progress, Reporter, run_sweep};
+use sbp_pipeline::{
+    Error, FinishedSweep, Options, Progress, Reporter, results_schema, run_sweep, sweep_schema,
+};
 use sbp_recipe::{Overrides, Plan, load, load_points};
 use sbp_testkit::BigramRuntime;
+use serde_json::Value;
 
 use super::smoke;
 
@@ -51,6 +54,15 @@ fn sweep(home: &Path, plans: &[Plan], screen: &mut Counting) -> sbp_pipeline::Re
     run_sweep(plans, &mut BigramRuntime::default(), screen, &options)
 }
 
+/// The results in a file are as their schema says.
+fn assert_follows(results: &Path, schema: &Value) {
+    let text = std::fs::read(results).expect("results are written");
+    let results: Value = serde_json::from_slice(&text).expect("JSON");
+    let schema = jsonschema::draft202012::new(schema).expect("a schema");
+    let problems: Vec<String> = schema.iter_errors(&results).map(|error| error.to_string()).collect();
+    assert_eq!(problems, [""; 0]);
+}
+
 #[test]
 fn what_points_share_is_made_once_and_every_point_is_a_row() {
     let home = tempfile::tempdir().expect("a folder");
@@ -70,8 +82,11 @@ fn what_points_share_is_made_once_and_every_point_is_a_row() {
     for row in ["| exact     | 0.25  |", "| random    | 0.5   |"] {
         assert!(finished.table.contains(row), "{row} is missing in\n{}", finished.table);
     }
+    assert_follows(&finished.folder.path.join("report/results.json"), &sweep_schema());
     for point in &finished.results.points {
-        assert!(finished.folder.path.join(&point.run_dir).join("report/table.md").exists());
+        let report = finished.folder.path.join(&point.run_dir).join("report");
+        assert!(report.join("table.md").exists());
+        assert_follows(&report.join("results.json"), &results_schema());
     }
 }
 
