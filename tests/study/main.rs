@@ -5,6 +5,7 @@ mod interrupted;
 mod locked;
 mod panics;
 mod reproducible;
+mod resumed;
 mod sweep;
 mod without_torch;
 

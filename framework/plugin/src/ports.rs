@@ -153,6 +153,9 @@ pub struct TrainJob<'a> {
     /// Folder of the job. Resumable state is kept in `progress/` and removed at the end; the trained model is
     /// left in `checkpoint/` as a Hugging Face folder (without tokenizer files).
     pub folder: &'a Path,
+    /// Most predictions computed at once, so that a step fits into memory; the step is the same up to rounding.
+    /// None computes a step in one part.
+    pub tokens_per_microbatch: Option<usize>,
     /// Seconds between resumable checkpoints.
     pub checkpoint_every_secs: f64,
     /// Watches steps and may ask to stop.

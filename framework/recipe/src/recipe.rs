@@ -413,6 +413,11 @@ pub struct ExecutionSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub num_threads: Option<usize>,
+    /// Most training tokens computed at once: a step of more is computed in parts, whose gradients are summed.
+    /// Takes less memory and gives the same step up to rounding; by default a step is computed whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens_per_microbatch: Option<usize>,
     /// Seconds between resumable checkpoints of a training job.
     #[schemars(range(min = 0.0))]
     pub checkpoint_every_secs: f64,
@@ -420,6 +425,11 @@ pub struct ExecutionSection {
 
 impl Default for ExecutionSection {
     fn default() -> Self {
-        Self { device: "cpu".to_owned(), num_threads: None, checkpoint_every_secs: 60.0 }
+        Self {
+            device: "cpu".to_owned(),
+            num_threads: None,
+            tokens_per_microbatch: None,
+            checkpoint_every_secs: 60.0,
+        }
     }
 }

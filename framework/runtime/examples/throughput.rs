@@ -100,6 +100,7 @@ fn main() -> sbp_plugin::Result<()> {
         batches: &mut Random,
         identity: Fingerprint::of_bytes(b"throughput"),
         folder,
+        tokens_per_microbatch: None,
         checkpoint_every_secs: f64::INFINITY,
         observer: &mut clock,
     })?;

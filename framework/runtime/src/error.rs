@@ -11,6 +11,19 @@ pub enum Error {
     /// An operation of the tensor library failed: too little memory, a device that went away.
     #[error("the tensor library failed: {0}")]
     Tensor(String),
+    /// The memory of the device does not hold what a step needs.
+    #[error(
+        "step {step}: out of memory with {sizes}: {reason}. Set execution.tokens_per_microbatch to a fraction of \
+         that (the step stays the same), or make the model smaller"
+    )]
+    OutOfMemory {
+        /// The training step, from 1.
+        step: u64,
+        /// What was being computed, in words.
+        sizes: String,
+        /// What the tensor library said.
+        reason: String,
+    },
     /// A tensor has another shape than its reader needs.
     #[error("{0}")]
     Shape(String),
@@ -90,6 +103,37 @@ pub enum Error {
 /// The result of the runtime's own functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl Error {
+    /// Adds what was being computed to an allocation that failed.
+    pub(crate) fn with_sizes(self, sizes: String) -> Self {
+        match self {
+            Self::Tensor(reason) if is_out_of_memory(&reason) => Self::OutOfMemory { step: 0, sizes, reason },
+            other => other,
+        }
+    }
+
+    /// Adds the training step, from 1.
+    pub(crate) fn in_step(self, step: u64) -> Self {
+        match self {
+            Self::OutOfMemory { sizes, reason, .. } => Self::OutOfMemory { step, sizes, reason },
+            Self::Tensor(reason) if is_out_of_memory(&reason) => {
+                Self::OutOfMemory { step, sizes: "the optimizer's step".to_owned(), reason }
+            }
+            Self::EmptyStep { num_sequences, .. } => Self::EmptyStep { step, num_sequences },
+            Self::Sequence { index, reason } => {
+                Self::Sequence { index, reason: format!("of training step {step} {reason}") }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether a message of the tensor library says that memory ran out: "DefaultCPUAllocator: can't allocate memory", "CUDA
+/// out of memory". It has no code for it.
+fn is_out_of_memory(reason: &str) -> bool {
+    ["allocate memory", "not enough memory", "out of memory"].iter().any(|words| reason.contains(words))
+}
+
 impl From<tch::TchError> for Error {
     /// Keeps the first line: the rest is some 25 lines of C++ frames.
     fn from(error: tch::TchError) -> Self {
@@ -107,4 +151,20 @@ impl From<sbp_core::ModelConfigError> for Error {
 /// Adds the path to an I/O error: `fs::read(path).map_err(at(path))`.
 pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
     move |source| Error::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn an_allocation_that_fails_says_where_and_what_to_lower() {
+        let refused =
+            Tensor::f_empty([1 << 55], (Kind::Float, Device::Cpu)).err().expect("no machine has it");
+        let message = Error::from(refused).with_sizes("512 tokens at once".to_owned()).in_step(3).to_string();
+        assert!(message.starts_with("step 3: out of memory with 512 tokens at once: "), "{message}");
+        assert!(message.contains("execution.tokens_per_microbatch"), "{message}");
+    }
 }

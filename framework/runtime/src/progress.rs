@@ -61,6 +61,7 @@ pub(crate) struct Resumed {
 }
 
 /// The `progress/` folder of a job.
+#[derive(Clone)]
 pub(crate) struct Progress {
     folder: PathBuf,
 }

@@ -225,6 +225,7 @@ mod tests {
             batches: &mut Batches,
             identity: Fingerprint::of_bytes(identity.as_bytes()),
             folder,
+            tokens_per_microbatch: None,
             checkpoint_every_secs: 1e9,
             observer: watch,
         })

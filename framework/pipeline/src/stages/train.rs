@@ -61,6 +61,7 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         batches: job.batches,
         identity: job.identity,
         folder,
+        tokens_per_microbatch: study.plan.recipe.execution.tokens_per_microbatch,
         checkpoint_every_secs: study.plan.recipe.execution.checkpoint_every_secs,
         observer: &mut observer,
     });

@@ -129,6 +129,11 @@ impl Parameters {
         self.tensors.get(HEAD).unwrap_or_else(|| self.get(EMBEDDING))
     }
 
+    /// Where the tensors are.
+    pub(crate) fn device(&self) -> Device {
+        self.get(EMBEDDING).device()
+    }
+
     /// All tensors, sorted by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))

@@ -1,0 +1,372 @@
+//! Training from end to end on a tiny model.
+
+use std::fs;
+
+use sbp_core::{Example, Markers, RootSeed, TokenId};
+use sbp_plugin::ports::{AdamW, BatchSource, LanguageModel, TrainObserver};
+use sbp_plugin::slots::schedule::Schedule;
+use tch::{Kind, Tensor};
+
+use super::batch::total_weight;
+use super::gradients::of_step;
+use super::*;
+use crate::language_model::OpenedModel;
+use crate::model::{Tokens, Transformer};
+
+const MARKERS: Markers = Markers { end_of_text: 0, related: 1 };
+
+/// A few documents over and over, another selection at each step.
+struct Repeated;
+
+impl BatchSource for Repeated {
+    fn batch(&mut self, step: u64) -> sbp_plugin::Result<Vec<Example>> {
+        let mut stream = RootSeed(3).stream("batch", &[step]);
+        let document = |which: u64| {
+            let text: Vec<TokenId> =
+                (0..4 + which * 3).map(|i| 2 + ((which * 11 + i * i) % 40) as u32).collect();
+            Example::document(&text, MARKERS)
+        };
+        Ok((0..6).map(|_| document(stream.below(4))).collect())
+    }
+}
+
+struct Linear;
+
+impl Schedule for Linear {
+    fn share(&self, step: u64, num_steps: u64) -> f64 {
+        1.0 - step as f64 / num_steps as f64
+    }
+}
+
+#[derive(Default)]
+struct Watch {
+    stop_after: Option<u64>,
+    resumed_at: Option<u64>,
+    points: Vec<TrainPoint>,
+}
+
+impl TrainObserver for Watch {
+    fn resumed(&mut self, step: u64) {
+        self.resumed_at = Some(step);
+    }
+
+    fn step(&mut self, point: &TrainPoint) {
+        self.points.push(*point);
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.points.last().is_some_and(|point| self.stop_after == Some(point.step))
+    }
+}
+
+fn model(tied: bool) -> ModelConfig {
+    ModelConfig {
+        hidden_size: 32,
+        num_layers: 2,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 8,
+        intermediate_size: 48,
+        context_length: 32,
+        tie_embeddings: tied,
+        ..ModelConfig::default()
+    }
+}
+
+/// What a test changes of a job.
+struct Setting<'a> {
+    model: ModelConfig,
+    start: Start<'a>,
+    peak_lr: f64,
+    identity: &'a str,
+    tokens_per_microbatch: Option<usize>,
+    checkpoint_every_secs: f64,
+}
+
+fn setting(tied: bool) -> Setting<'static> {
+    Setting {
+        model: model(tied),
+        start: Start::Fresh(RootSeed(4).stream("init", &[])),
+        peak_lr: 1e-2,
+        identity: "job",
+        tokens_per_microbatch: None,
+        checkpoint_every_secs: f64::INFINITY,
+    }
+}
+
+fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::Result<TrainOutcome> {
+    let optimizer = AdamW {
+        peak_lr: setting.peak_lr,
+        beta1: 0.9,
+        beta2: 0.95,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        max_grad_norm: Some(1.0),
+    };
+    let job = TrainJob {
+        model: &setting.model,
+        vocab_size: 50,
+        start: setting.start.clone(),
+        optimizer,
+        schedule: &Linear,
+        num_steps: 20,
+        batches: &mut Repeated,
+        identity: Fingerprint::of_bytes(setting.identity.as_bytes()),
+        folder,
+        tokens_per_microbatch: setting.tokens_per_microbatch,
+        checkpoint_every_secs: setting.checkpoint_every_secs,
+        observer: watch,
+    };
+    train(job, Device::Cpu)
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("checkpoint/model.safetensors")).unwrap()
+}
+
+#[test]
+fn loss_falls_and_everything_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut watch = Watch::default();
+    let outcome = run(&setting(true), folder.path(), &mut watch).unwrap();
+    let (first, last) = (watch.points[0], watch.points[19]);
+    assert!((first.loss - 50_f64.ln()).abs() < 0.1, "a fresh model knows nothing: {}", first.loss);
+    assert!(last.loss < 0.7 * first.loss, "{} after {}", last.loss, first.loss);
+    assert!(watch.points.iter().all(|point| point.grad_norm > 0.0));
+
+    let examples: Vec<Example> = (0..20).flat_map(|step| Repeated.batch(step).unwrap()).collect();
+    let tokens: usize = examples.iter().map(Example::num_predictions).sum();
+    let flops: f64 = examples
+        .iter()
+        .flat_map(|example| 1..=example.num_predictions())
+        .map(|context| model(true).train_flops_per_token(50, context as f64))
+        .sum();
+    assert_eq!(last.tokens, tokens as u64);
+    assert!((last.flops as f64 / flops - 1.0).abs() < 1e-6);
+    let cost = Cost { tokens: last.tokens, flops: last.flops };
+    assert_eq!(outcome, TrainOutcome::Finished { cost, final_loss: last.loss });
+
+    // The same job again does nothing and says the same.
+    let mut again = Watch::default();
+    assert_eq!(run(&setting(true), folder.path(), &mut again).unwrap(), outcome);
+    assert_eq!(again.points, []);
+    assert!(!folder.path().join("progress").exists());
+}
+
+#[test]
+fn gradients_equal_those_of_plain_autograd() {
+    for tied in [true, false] {
+        let dims = Dims::new(&model(tied), 50).unwrap();
+        let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
+        parameters.require_grad().unwrap();
+        let rotary = Rotary::new(&dims, Device::Cpu).unwrap();
+        let mut examples = Repeated.batch(0).unwrap();
+        // Half a document without weight, as the seed of a pair has none.
+        let half = examples[0].loss_weights.len() / 2;
+        examples[0].loss_weights[..half].fill(0.0);
+        let whole = of_step(&parameters, &dims, &rotary, &examples, None).unwrap();
+        let in_parts = of_step(&parameters, &dims, &rotary, &examples, Some(20)).unwrap();
+        assert_eq!(whole.num_predictions, in_parts.num_predictions);
+        assert_eq!(whole.sum_context, in_parts.sum_context);
+
+        let transformer = Transformer::new(&parameters, &dims).unwrap();
+        let (mut sum, mut total) = (Tensor::from(0.0_f32), 0.0);
+        for example in &examples {
+            let n = example.num_predictions();
+            let tokens = Tokens::lay_out(&[&example.tokens[..n]], &rotary, Device::Cpu).unwrap();
+            let logits = transformer.hidden(&tokens, None).unwrap().matmul(&parameters.head().tr());
+            let targets: Vec<i64> = example.tokens[1..].iter().copied().map(i64::from).collect();
+            let picked = logits.log_softmax(-1, Kind::Float).gather(
+                1,
+                &Tensor::from_slice(&targets).unsqueeze(1),
+                false,
+            );
+            sum -= (picked.squeeze_dim(1) * Tensor::from_slice(&example.loss_weights[1..])).sum(Kind::Float);
+            total += example.loss_weights.iter().sum::<f32>();
+        }
+        let expected = sum / f64::from(total);
+        expected.backward();
+        assert!((whole.loss - expected.double_value(&[])).abs() < 1e-5);
+        assert!((whole.loss - in_parts.loss).abs() < 1e-6);
+        for (name, tensor) in parameters.iter() {
+            for found in [&whole.of[name], &in_parts.of[name]] {
+                let difference = (found - tensor.grad()).abs().max().double_value(&[]);
+                assert!(difference < 1e-5, "{name} differs by {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_job_ends_bit_by_bit_where_a_straight_one_does() {
+    for (tied, stops) in [(true, vec![7]), (false, vec![7]), (true, (1..20).collect())] {
+        let straight = tempfile::tempdir().unwrap();
+        let mut whole = Watch::default();
+        let expected = run(&setting(tied), straight.path(), &mut whole).unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut points = Vec::new();
+        for (attempt, &step) in stops.iter().enumerate() {
+            let mut watch = Watch { stop_after: Some(step), ..Watch::default() };
+            let stopped = run(&setting(tied), folder.path(), &mut watch).unwrap();
+            assert_eq!(stopped, TrainOutcome::Stopped { step });
+            assert_eq!(watch.resumed_at, (attempt > 0).then(|| stops[attempt - 1]));
+            assert!(!folder.path().join("checkpoint").exists());
+            points.extend(watch.points);
+
+            // What a kill leaves: the checkpoint of a step, and pieces of the next one and of the export.
+            fs::create_dir_all(folder.path().join("progress/unfinished")).unwrap();
+            fs::write(folder.path().join("progress/unfinished/weights.safetensors"), b"half").unwrap();
+            fs::create_dir_all(folder.path().join("checkpoint.unfinished/rest")).unwrap();
+        }
+        let mut last = Watch::default();
+        assert_eq!(run(&setting(tied), folder.path(), &mut last).unwrap(), expected);
+        assert_eq!(last.resumed_at, stops.last().copied());
+        points.extend(last.points);
+        assert_eq!(points, whole.points);
+        assert_eq!(weights(folder.path()), weights(straight.path()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_job_goes_on_with_another_batch_split() {
+    let (straight, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut whole = Watch::default();
+    run(&setting(true), straight.path(), &mut whole).unwrap();
+    run(&setting(true), folder.path(), &mut Watch { stop_after: Some(7), ..Watch::default() }).unwrap();
+    let in_parts = Setting { tokens_per_microbatch: Some(16), ..setting(true) };
+    let mut rest = Watch::default();
+    run(&in_parts, folder.path(), &mut rest).unwrap();
+    assert_eq!(rest.resumed_at, Some(7));
+    for (found, expected) in rest.points.iter().zip(&whole.points[7..]) {
+        assert_eq!((found.step, found.tokens, found.flops), (expected.step, expected.tokens, expected.flops));
+        assert!((found.loss - expected.loss).abs() < 1e-3, "{found:?}, {expected:?}");
+    }
+}
+
+#[test]
+fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let every_step = Setting { checkpoint_every_secs: 0.0, ..setting(true) };
+    // A panic in an observer stands for a kill; a checkpoint on its way to the disk is brought there.
+    struct Kill(u64);
+    impl TrainObserver for Kill {
+        fn resumed(&mut self, _: u64) {}
+        fn step(&mut self, point: &TrainPoint) {
+            assert!(point.step < self.0, "killed");
+        }
+        fn stop_requested(&self) -> bool {
+            false
+        }
+    }
+    let killed = std::panic::catch_unwind(|| {
+        let job = TrainJob {
+            model: &every_step.model,
+            vocab_size: 50,
+            start: every_step.start.clone(),
+            optimizer: AdamW {
+                peak_lr: 1e-2,
+                beta1: 0.9,
+                beta2: 0.95,
+                eps: 1e-8,
+                weight_decay: 0.1,
+                max_grad_norm: Some(1.0),
+            },
+            schedule: &Linear,
+            num_steps: 20,
+            batches: &mut Repeated,
+            identity: Fingerprint::of_bytes(b"job"),
+            folder: folder.path(),
+            tokens_per_microbatch: None,
+            checkpoint_every_secs: 0.0,
+            observer: &mut Kill(12),
+        };
+        train(job, Device::Cpu).map_err(|error| error.to_string())
+    });
+    assert!(killed.is_err());
+    let mut watch = Watch::default();
+    run(&setting(true), folder.path(), &mut watch).unwrap();
+    assert!(watch.resumed_at.is_some_and(|step| (1..12).contains(&step)), "{:?}", watch.resumed_at);
+    let straight = tempfile::tempdir().unwrap();
+    run(&setting(true), straight.path(), &mut Watch::default()).unwrap();
+    assert_eq!(weights(folder.path()), weights(straight.path()));
+}
+
+#[test]
+fn another_job_in_the_same_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Setting { identity: "other", ..setting(true) };
+    run(&setting(true), folder.path(), &mut Watch { stop_after: Some(2), ..Watch::default() }).unwrap();
+    let half_done = run(&other, folder.path(), &mut Watch::default()).unwrap_err().to_string();
+    run(&setting(true), folder.path(), &mut Watch::default()).unwrap();
+    let done = run(&other, folder.path(), &mut Watch::default()).unwrap_err().to_string();
+    for message in [half_done, done] {
+        for identity in ["job", "other"] {
+            let name = Fingerprint::of_bytes(identity.as_bytes());
+            assert!(message.contains(name.as_str()), "{message}");
+        }
+    }
+}
+
+#[test]
+fn training_goes_on_from_a_checkpoint_of_the_same_shape_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("base");
+    run(&setting(true), &base, &mut Watch::default()).unwrap();
+    let checkpoint = base.join("checkpoint");
+    let start = || Start::From(&checkpoint);
+
+    let mut watch = Watch::default();
+    let tune = Setting { start: start(), identity: "tune", ..setting(true) };
+    run(&tune, &folder.path().join("tune"), &mut watch).unwrap();
+    assert!(watch.points[0].loss < 2.5, "starts where the base ended: {}", watch.points[0].loss);
+
+    let wider = ModelConfig { intermediate_size: 64, ..model(true) };
+    let wider = Setting { start: start(), model: wider, ..setting(true) };
+    let message = run(&wider, &folder.path().join("wider"), &mut Watch::default()).unwrap_err().to_string();
+    assert!(message.contains("same shape"), "{message}");
+}
+
+#[test]
+fn divergence_is_an_error_with_step_and_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let wild = Setting { peak_lr: 1e30, checkpoint_every_secs: 0.0, ..setting(true) };
+    let message = run(&wild, folder.path(), &mut Watch::default()).unwrap_err().to_string();
+    assert!(message.contains("diverged") && message.contains("progress/step-1"), "{message}");
+    assert!(message.contains("Lower the peak learning rate"), "{message}");
+}
+
+#[test]
+fn what_was_trained_opens_and_predicts_its_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut watch = Watch::default();
+    run(&setting(false), folder.path(), &mut watch).unwrap();
+    let sequences: Vec<Vec<TokenId>> =
+        Repeated.batch(0).unwrap().into_iter().map(|example| example.tokens).collect();
+    let open = || OpenedModel::open(&folder.path().join("checkpoint"), Device::Cpu).unwrap();
+    let found = open().log_probs(&sequences).unwrap();
+    assert_eq!(found, open().log_probs(&sequences).unwrap());
+    let flat: Vec<f32> = found.concat();
+    let mean = -flat.iter().sum::<f32>() / flat.len() as f32;
+    assert!((f64::from(mean) - watch.points[19].loss).abs() < 0.5, "{mean}");
+}
+
+#[test]
+fn examples_that_cannot_be_trained_on_are_named() {
+    let dims = Dims::new(&model(true), 50).unwrap();
+    let message = |example: Example| total_weight(&[example], &dims).unwrap_err().in_step(3).to_string();
+    let document = |tokens: Vec<TokenId>| Example { loss_weights: vec![0.0; tokens.len()], tokens };
+    assert_eq!(
+        message(document(vec![1; 34])),
+        "sequence 0 of training step 3 has 34 tokens; with a context of 32 the model can train on 33"
+    );
+    assert_eq!(
+        message(document(vec![1, 50])),
+        "sequence 0 of training step 3 holds token 50, outside the vocabulary of 50"
+    );
+    assert_eq!(
+        message(document(vec![1, 2])),
+        "step 3: no prediction in its 1 sequences weighs anything in the loss"
+    );
+}
