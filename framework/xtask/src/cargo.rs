@@ -70,9 +70,17 @@ pub(crate) fn generate(mode: Generate) -> Result<ExitCode> {
 
 /// Builds `sbp` with its engine and turns into it, so that its signals and exit code are its own.
 pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
+    let build = ["build", "--release", "--package", "sbp-cli", "--package", "sbp-engine", "--bins"];
+    let binary = executable_of(&build, "sbp")?;
+    let error = Command::new(&binary).args(args).exec();
+    Err(format!("cannot run {binary}: {error}"))
+}
+
+/// Builds with these arguments, quietly if it is quick; the path of the executable of this name.
+pub(crate) fn executable_of(args: &[&str], name: &str) -> Result<String> {
     let mut build = cargo();
     build
-        .args(["build", "--release", "--package", "sbp-cli", "--package", "sbp-engine", "--bins"])
+        .args(args)
         // Tells where the binaries went, whatever the target folder is called.
         .arg("--message-format=json-render-diagnostics")
         .arg("--manifest-path")
@@ -90,17 +98,15 @@ pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
     let mut binary = None;
     for line in BufReader::new(child.stdout.take().expect("was piped")).lines() {
         let line = line.map_err(|e| format!("cannot read from cargo: {e}"))?;
-        binary = executable(&line, "sbp").or(binary);
+        binary = executable(&line, name).or(binary);
     }
     let status = child.wait().map_err(|e| format!("cannot wait for cargo: {e}"))?;
     let held_back = speaker.join().unwrap_or_default();
     if !status.success() {
         let _ = io::stderr().write_all(&held_back);
-        return Err("sbp could not be built; the reason stands above".to_owned());
+        return Err(format!("{name} could not be built; the reason stands above"));
     }
-    let binary = binary.ok_or("cargo built sbp but did not say where")?;
-    let error = Command::new(&binary).args(args).exec();
-    Err(format!("cannot run {binary}: {error}"))
+    binary.ok_or_else(|| format!("cargo built {name} but did not say where"))
 }
 
 /// Passes cargo's messages on once they have gone on for longer than `QUIET`; returns them if never.
@@ -123,7 +129,7 @@ fn hold_back(mut messages: impl Read + Send + 'static) -> Vec<u8> {
             Err(mpsc::RecvTimeoutError::Timeout) => break,
         }
     }
-    eprintln!("building sbp in release mode (minutes the first time, because of the bindings to libtorch)");
+    eprintln!("building in release mode (minutes the first time, because of the bindings to libtorch)");
     let _ = io::stderr().write_all(&held);
     for bytes in receiver {
         let _ = io::stderr().write_all(&bytes);

@@ -4,6 +4,7 @@
 //! workspace, least of all on tch, so that it compiles in seconds on a machine that has no libtorch yet.
 #![expect(clippy::print_stderr, reason = "it speaks to whoever typed the command")]
 
+mod bench;
 mod cargo;
 mod editor;
 mod setup;
@@ -21,6 +22,7 @@ usage: cargo xtask VERB
   test [ARGS...] formatting, lints, every test, the recipes as editors see them; ARGS go to
                  `cargo test --workspace`
   gen [--check]  write the generated files (schemas, reference pages), or only compare them
+  bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
   help           this text
 
 Which libtorch: $LIBTORCH if set; else what .libtorch already points at; else the torch of the python3 on
@@ -72,6 +74,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("gen", [flag]) if flag == "--check" => {
             setup::run()?;
             cargo::generate(cargo::Generate::Check)
+        }
+        ("bench", [name, rest @ ..]) if name == "train" => {
+            setup::run()?;
+            bench::train(rest)
         }
         ("setup" | "gen", _) => Err(format!("`{verb}` does not know `{}`\n\n{HELP}", rest.join(" "))),
         _ => Err(format!("no verb `{verb}`\n\n{HELP}")),

@@ -7,6 +7,7 @@ mod cache;
 mod choice;
 mod folder;
 mod link;
+mod peers;
 mod pip;
 mod platform;
 mod stub;
@@ -16,6 +17,7 @@ mod wheel;
 use crate::Result;
 use std::path::{Path, PathBuf};
 
+pub(crate) use peers::peers;
 pub(crate) use tombi::tombi;
 
 /// The libtorch that the pinned tch is generated for.

@@ -1,0 +1,173 @@
+//! Our side of `cargo xtask bench train`: trains a model of one of two sizes and prints what each step took.
+//!
+//! `train_bench SIZE FOLDER STEPS THREADS`, where SIZE is `small` or `large`. The first call writes the initial
+//! weights, as a Hugging Face folder, and all batches into FOLDER, so that any other trainer can do the same job.
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Instant;
+
+use sbp_core::{Example, Fingerprint, ModelConfig, RootSeed, TokenId};
+use sbp_plugin::Result;
+use sbp_plugin::ports::{AdamW, BatchSource, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
+use sbp_plugin::slots::schedule::Schedule;
+use sbp_runtime::{TorchRuntime, device, native};
+
+/// A model and the shape of its batches: `rows` sequences of `length` predictions a step.
+struct Size {
+    model: ModelConfig,
+    vocab_size: usize,
+    rows: usize,
+    length: usize,
+}
+
+fn size(name: &str) -> Result<Size> {
+    match name {
+        "small" => Ok(Size { model: ModelConfig::default(), vocab_size: 2048, rows: 16, length: 128 }),
+        "large" => {
+            let model = ModelConfig {
+                hidden_size: 384,
+                num_layers: 8,
+                num_heads: 6,
+                num_kv_heads: 6,
+                head_dim: 64,
+                intermediate_size: 1024,
+                ..ModelConfig::default()
+            };
+            Ok(Size { model, vocab_size: 32_768, rows: 8, length: 256 })
+        }
+        other => Err(format!("no size `{other}`; there are `small` and `large`").into()),
+    }
+}
+
+/// The batches of a file: little-endian tokens, one more a row than its predictions.
+struct Batches {
+    tokens: Vec<TokenId>,
+    rows: usize,
+    length: usize,
+}
+
+impl Batches {
+    /// Squared uniform numbers, so that some tokens are frequent and there is something to learn.
+    fn write(path: &Path, size: &Size, num_steps: u64) -> Result<()> {
+        let mut stream = RootSeed(1).stream("batches", &[]);
+        let count = num_steps as usize * size.rows * (size.length + 1);
+        let bytes: Vec<u8> = (0..count)
+            .flat_map(|_| ((stream.uniform().powi(2) * size.vocab_size as f64) as TokenId).to_le_bytes())
+            .collect();
+        Ok(fs::write(path, bytes)?)
+    }
+
+    fn read(path: &Path, size: &Size) -> Result<Self> {
+        let bytes = fs::read(path)?;
+        let tokens = bytes.as_chunks().0.iter().map(|&four| TokenId::from_le_bytes(four)).collect();
+        Ok(Self { tokens, rows: size.rows, length: size.length })
+    }
+}
+
+impl BatchSource for Batches {
+    fn batch(&mut self, step: u64) -> Result<Vec<Example>> {
+        let width = self.length + 1;
+        let start = step as usize * self.rows * width;
+        let rows = self.tokens[start..start + self.rows * width].chunks(width);
+        Ok(rows.map(|row| Example { tokens: row.to_vec(), loss_weights: vec![1.0; width] }).collect())
+    }
+}
+
+struct Constant;
+
+impl Schedule for Constant {
+    fn share(&self, _: u64, _: u64) -> f64 {
+        1.0
+    }
+}
+
+/// Prints the loss and the seconds of every step.
+struct Clock(Instant);
+
+impl TrainObserver for Clock {
+    fn resumed(&mut self, _: u64) {}
+
+    fn step(&mut self, point: &TrainPoint) {
+        println!("step {} {:.6} {:.6}", point.step, point.loss, self.0.elapsed().as_secs_f64());
+        self.0 = Instant::now();
+    }
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, folder, num_steps, threads] = arguments.as_slice() else {
+        return Err("usage: train_bench SIZE FOLDER STEPS THREADS".into());
+    };
+    let (size, folder, num_steps) = (size(name)?, Path::new(folder), num_steps.parse()?);
+    native::tune_allocator();
+    let ready = device::init(device::Device::Cpu, NonZeroUsize::new(threads.parse()?))?;
+    let mut runtime = TorchRuntime::new(ready);
+
+    let (start, batches) = (folder.join("start"), folder.join("batches.bin"));
+    if !batches.exists() {
+        // No step at all leaves the fresh weights.
+        train(&mut runtime, &size, Start::Fresh(RootSeed(2).stream("init", &[])), 0, &batches, &start)?;
+        Batches::write(&batches, &size, num_steps)?;
+    }
+    let trained = folder.join(format!("trained-{}", std::process::id()));
+    let initial = start.join("checkpoint");
+    train(&mut runtime, &size, Start::From(&initial), num_steps, &batches, &trained)?;
+    fs::remove_dir_all(trained)?;
+    println!("tokens_per_step {}", size.rows * size.length);
+    println!("parameters {}", size.model.num_parameters(size.vocab_size));
+    println!("peak_mib {:.0}", peak_mib()?);
+    Ok(())
+}
+
+fn train(
+    runtime: &mut TorchRuntime,
+    size: &Size,
+    start: Start<'_>,
+    num_steps: u64,
+    batches: &Path,
+    folder: &Path,
+) -> Result<()> {
+    let mut batches = if num_steps == 0 {
+        Batches { tokens: Vec::new(), rows: 0, length: 0 }
+    } else {
+        Batches::read(batches, size)?
+    };
+    let optimizer = AdamW {
+        peak_lr: 1e-3,
+        beta1: 0.9,
+        beta2: 0.95,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        max_grad_norm: Some(1.0),
+    };
+    runtime.train(TrainJob {
+        model: &size.model,
+        vocab_size: size.vocab_size,
+        start,
+        optimizer,
+        schedule: &Constant,
+        num_steps,
+        batches: &mut batches,
+        identity: Fingerprint::of_bytes(b"bench"),
+        folder,
+        tokens_per_microbatch: None,
+        checkpoint_every_secs: f64::INFINITY,
+        observer: &mut Clock(Instant::now()),
+    })?;
+    Ok(())
+}
+
+/// Most memory this process held at once, in MiB, as Linux counts it.
+fn peak_mib() -> Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}

@@ -1,0 +1,6 @@
+//! Benchmarks: this program and its peers on the same job, in turn, on the same machine.
+
+mod contestant;
+mod train;
+
+pub(crate) use train::train;
