@@ -14,6 +14,7 @@ use sbp_plugin::Result;
 use sbp_plugin::ports::{AdamW, BatchSource, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
+use tch::{Kind, Tensor};
 
 /// A model and the shape of its batches: `rows` sequences of `length` predictions a step.
 struct Size {
@@ -122,7 +123,10 @@ fn main() -> Result<()> {
     fs::remove_dir_all(trained)?;
     println!("tokens_per_step {}", size.rows * size.length);
     println!("parameters {}", size.model.num_parameters(size.vocab_size));
+    let mean_context = (size.length + 1) as f64 / 2.0;
+    println!("flops_per_token {:.0}", size.model.train_flops_per_token(size.vocab_size, mean_context));
     println!("peak_mib {:.0}", peak_mib()?);
+    println!("product_flops {:.0}", product_flops()?);
     Ok(())
 }
 
@@ -140,7 +144,8 @@ fn train(
         Batches::read(batches, size)?
     };
     let optimizer = AdamW {
-        peak_lr: 1e-3,
+        // Low enough that no spike of the loss amplifies rounding until the comparison means nothing.
+        peak_lr: 3e-4,
         beta1: 0.9,
         beta2: 0.95,
         eps: 1e-8,
@@ -162,6 +167,20 @@ fn train(
         observer: &mut Clock(Instant::now()),
     })?;
     Ok(())
+}
+
+/// FLOP/s of the best of a few large matrix products: as fast as this machine computes.
+fn product_flops() -> Result<f64> {
+    const N: i64 = 2048;
+    let matrix = || Tensor::f_rand([N, N], (Kind::Float, tch::Device::Cpu));
+    let (a, b) = (matrix()?, matrix()?);
+    let mut best = f64::INFINITY;
+    for _ in 0..10 {
+        let start = Instant::now();
+        let _product = a.f_matmul(&b)?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * (N as f64).powi(3) / best)
 }
 
 /// Most memory this process held at once, in MiB, as Linux counts it.

@@ -171,6 +171,12 @@ fn table(size: &str, settings: &Settings, contestants: &[Contestant]) -> Result<
         settings.rounds,
         settings.threads,
     );
+    // Each run beside its own product: the speed of a shared machine drifts.
+    let mut shares = Vec::new();
+    for outcome in &ours.outcomes {
+        let rate = tokens / outcome.step_seconds();
+        shares.push(rate * outcome.number("flops_per_token")? / outcome.number("product_flops")?);
+    }
     for contestant in contestants {
         let rate = contestant.tokens_per_second(tokens);
         text.push_str(&format!(
@@ -182,5 +188,9 @@ fn table(size: &str, settings: &Settings, contestants: &[Contestant]) -> Result<
             median(contestant.outcomes.iter().map(|it| it.seconds[0])),
         ));
     }
+    let share = 100.0 * median(shares.into_iter());
+    text.push_str(&format!(
+        "\nsbp computes at {share:.0}% of the speed of a large matrix product on this machine.\n"
+    ));
     Ok(text)
 }

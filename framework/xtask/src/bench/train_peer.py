@@ -24,7 +24,7 @@ decayed = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" 
 others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
 optimizer = torch.optim.AdamW(
     [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-    lr=1e-3, betas=(0.9, 0.95), eps=1e-8, fused=True,
+    lr=3e-4, betas=(0.9, 0.95), eps=1e-8, fused=True,
 )
 run = torch.compile(model) if mode == "compile" else model
 
