@@ -161,8 +161,7 @@ mod tests {
 
     #[test]
     fn an_allocation_that_fails_says_where_and_what_to_lower() {
-        let refused =
-            Tensor::f_empty([1 << 55], (Kind::Float, Device::Cpu)).err().expect("no machine has it");
+        let refused = Tensor::f_empty([1 << 55], (Kind::Float, Device::Cpu)).expect_err("no machine has it");
         let message = Error::from(refused).with_sizes("512 tokens at once".to_owned()).in_step(3).to_string();
         assert!(message.starts_with("step 3: out of memory with 512 tokens at once: "), "{message}");
         assert!(message.contains("execution.tokens_per_microbatch"), "{message}");
