@@ -192,19 +192,10 @@ pub(crate) mod tests {
     use sbp_core::RootSeed;
 
     use super::*;
+    use crate::model::dims::tiny_model;
 
     pub(crate) fn model(tied: bool) -> OpenedModel {
-        let config = ModelConfig {
-            hidden_size: 32,
-            num_layers: 2,
-            num_heads: 4,
-            num_kv_heads: 2,
-            head_dim: 8,
-            intermediate_size: 48,
-            context_length: 32,
-            tie_embeddings: tied,
-            ..ModelConfig::default()
-        };
+        let config = tiny_model(tied);
         let dims = Dims::new(&config, 50).unwrap();
         let parameters = Parameters::fresh(&dims, RootSeed(5).stream("init", &[]), Device::Cpu).unwrap();
         OpenedModel::new(config, dims, parameters, Device::Cpu).unwrap()

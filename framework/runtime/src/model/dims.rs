@@ -56,3 +56,19 @@ impl Dims {
         })
     }
 }
+
+/// A model small enough for tests.
+#[cfg(test)]
+pub(crate) fn tiny_model(tied: bool) -> ModelConfig {
+    ModelConfig {
+        hidden_size: 32,
+        num_layers: 2,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 8,
+        intermediate_size: 48,
+        context_length: 32,
+        tie_embeddings: tied,
+        ..ModelConfig::default()
+    }
+}

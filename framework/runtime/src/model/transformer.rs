@@ -124,22 +124,13 @@ impl Transformer {
 
 #[cfg(test)]
 mod tests {
-    use sbp_core::{ModelConfig, RootSeed};
+    use sbp_core::RootSeed;
 
     use super::*;
+    use crate::model::dims::tiny_model;
 
     fn tiny() -> (Dims, Parameters) {
-        let model = ModelConfig {
-            hidden_size: 32,
-            num_layers: 2,
-            num_heads: 4,
-            num_kv_heads: 2,
-            head_dim: 8,
-            intermediate_size: 48,
-            context_length: 32,
-            ..ModelConfig::default()
-        };
-        let dims = Dims::new(&model, 50).unwrap();
+        let dims = Dims::new(&tiny_model(true), 50).unwrap();
         let parameters = Parameters::fresh(&dims, RootSeed(5).stream("init", &[]), Device::Cpu).unwrap();
         (dims, parameters)
     }

@@ -11,6 +11,7 @@ use super::batch::total_weight;
 use super::gradients::of_step;
 use super::*;
 use crate::language_model::OpenedModel;
+use crate::model::dims::tiny_model;
 use crate::model::{Tokens, Transformer};
 
 const MARKERS: Markers = Markers { end_of_text: 0, related: 1 };
@@ -59,20 +60,6 @@ impl TrainObserver for Watch {
     }
 }
 
-fn model(tied: bool) -> ModelConfig {
-    ModelConfig {
-        hidden_size: 32,
-        num_layers: 2,
-        num_heads: 4,
-        num_kv_heads: 2,
-        head_dim: 8,
-        intermediate_size: 48,
-        context_length: 32,
-        tie_embeddings: tied,
-        ..ModelConfig::default()
-    }
-}
-
 /// What a test changes of a job.
 struct Setting<'a> {
     model: ModelConfig,
@@ -85,7 +72,7 @@ struct Setting<'a> {
 
 fn setting(tied: bool) -> Setting<'static> {
     Setting {
-        model: model(tied),
+        model: tiny_model(tied),
         start: Start::Fresh(RootSeed(4).stream("init", &[])),
         peak_lr: 1e-2,
         identity: "job",
@@ -139,7 +126,7 @@ fn loss_falls_and_everything_is_counted() {
     let flops: f64 = examples
         .iter()
         .flat_map(|example| 1..=example.num_predictions())
-        .map(|context| model(true).train_flops_per_token(50, context as f64))
+        .map(|context| tiny_model(true).train_flops_per_token(50, context as f64))
         .sum();
     assert_eq!(last.tokens, tokens as u64);
     assert!((last.flops as f64 / flops - 1.0).abs() < 1e-6);
@@ -156,7 +143,7 @@ fn loss_falls_and_everything_is_counted() {
 #[test]
 fn gradients_equal_those_of_plain_autograd() {
     for tied in [true, false] {
-        let dims = Dims::new(&model(tied), 50).unwrap();
+        let dims = Dims::new(&tiny_model(tied), 50).unwrap();
         let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
         parameters.require_grad().unwrap();
         let rotary = Rotary::new(&dims, Device::Cpu).unwrap();
@@ -322,7 +309,7 @@ fn training_goes_on_from_a_checkpoint_of_the_same_shape_only() {
     run(&tune, &folder.path().join("tune"), &mut watch).unwrap();
     assert!(watch.points[0].loss < 2.5, "starts where the base ended: {}", watch.points[0].loss);
 
-    let wider = ModelConfig { intermediate_size: 64, ..model(true) };
+    let wider = ModelConfig { intermediate_size: 64, ..tiny_model(true) };
     let wider = Setting { start: start(), model: wider, ..setting(true) };
     let message = run(&wider, &folder.path().join("wider"), &mut Watch::default()).unwrap_err().to_string();
     assert!(message.contains("same shape"), "{message}");
@@ -354,7 +341,7 @@ fn what_was_trained_opens_and_predicts_its_documents() {
 
 #[test]
 fn examples_that_cannot_be_trained_on_are_named() {
-    let dims = Dims::new(&model(true), 50).unwrap();
+    let dims = Dims::new(&tiny_model(true), 50).unwrap();
     let message = |example: Example| total_weight(&[example], &dims).unwrap_err().in_step(3).to_string();
     let document = |tokens: Vec<TokenId>| Example { loss_weights: vec![0.0; tokens.len()], tokens };
     assert_eq!(
