@@ -104,24 +104,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Adds what was being computed to an allocation that failed.
-    pub(crate) fn with_sizes(self, sizes: String) -> Self {
+    /// Adds training step and what was being computed to an allocation that failed.
+    pub(crate) fn in_step(self, step: u64, sizes: impl FnOnce() -> String) -> Self {
         match self {
-            Self::Tensor(reason) if is_out_of_memory(&reason) => Self::OutOfMemory { step: 0, sizes, reason },
-            other => other,
-        }
-    }
-
-    /// Adds the training step, from 1.
-    pub(crate) fn in_step(self, step: u64) -> Self {
-        match self {
-            Self::OutOfMemory { sizes, reason, .. } => Self::OutOfMemory { step, sizes, reason },
             Self::Tensor(reason) if is_out_of_memory(&reason) => {
-                Self::OutOfMemory { step, sizes: "the optimizer's step".to_owned(), reason }
-            }
-            Self::EmptyStep { num_sequences, .. } => Self::EmptyStep { step, num_sequences },
-            Self::Sequence { index, reason } => {
-                Self::Sequence { index, reason: format!("of training step {step} {reason}") }
+                Self::OutOfMemory { step, sizes: sizes(), reason }
             }
             other => other,
         }
@@ -162,7 +149,7 @@ mod tests {
     #[test]
     fn an_allocation_that_fails_says_where_and_what_to_lower() {
         let refused = Tensor::f_empty([1 << 55], (Kind::Float, Device::Cpu)).expect_err("no machine has it");
-        let message = Error::from(refused).with_sizes("512 tokens at once".to_owned()).in_step(3).to_string();
+        let message = Error::from(refused).in_step(3, || "512 tokens at once".to_owned()).to_string();
         assert!(message.starts_with("step 3: out of memory with 512 tokens at once: "), "{message}");
         assert!(message.contains("execution.tokens_per_microbatch"), "{message}");
     }

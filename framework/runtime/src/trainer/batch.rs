@@ -37,18 +37,18 @@ pub(super) fn parts(examples: &[Example], most: Option<usize>) -> Vec<&[Example]
     parts
 }
 
-/// Sum of the loss weights of a step.
+/// Sum of the loss weights of a step, counted from 1.
 ///
 /// # Errors
 /// When a sequence cannot be trained on, or none weighs anything.
-pub(super) fn total_weight(examples: &[Example], dims: &Dims) -> Result<f64> {
+pub(super) fn total_weight(step: u64, examples: &[Example], dims: &Dims) -> Result<f64> {
     let mut total = 0.0;
     for (index, example) in examples.iter().enumerate() {
-        check(index, example, dims)?;
+        check(step, index, example, dims)?;
         total += example.loss_weights.iter().skip(1).copied().map(f64::from).sum::<f64>();
     }
     if total <= 0.0 {
-        return Err(Error::EmptyStep { step: 0, num_sequences: examples.len() });
+        return Err(Error::EmptyStep { step, num_sequences: examples.len() });
     }
     Ok(total)
 }
@@ -95,8 +95,9 @@ impl Batch {
 }
 
 /// Whether an example can be trained on.
-fn check(index: usize, example: &Example, dims: &Dims) -> Result<()> {
-    let refuse = |reason: String| Err(Error::Sequence { index, reason });
+fn check(step: u64, index: usize, example: &Example, dims: &Dims) -> Result<()> {
+    let refuse =
+        |reason: String| Err(Error::Sequence { index, reason: format!("of training step {step} {reason}") });
     if example.loss_weights.len() != example.tokens.len() {
         let (tokens, weights) = (example.tokens.len(), example.loss_weights.len());
         return refuse(format!("has {tokens} tokens and {weights} loss weights"));

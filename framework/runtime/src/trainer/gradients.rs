@@ -24,8 +24,9 @@ pub(super) struct Gradients {
     pub(super) sum_context: u64,
 }
 
-/// Loss and gradients of a step, computed in parts of at most `most_tokens` predictions.
+/// Loss and gradients of a step, counted from 1, computed in parts of at most `most_tokens` predictions.
 pub(super) fn of_step(
+    step: u64,
     parameters: &Parameters,
     dims: &Dims,
     rotary: &Rotary,
@@ -33,7 +34,7 @@ pub(super) fn of_step(
     most_tokens: Option<usize>,
 ) -> Result<Gradients> {
     let device = parameters.device();
-    let total = total_weight(examples, dims)?;
+    let total = total_weight(step, examples, dims)?;
     let mut sum = Gradients { loss: 0.0, of: BTreeMap::new(), num_predictions: 0, sum_context: 0 };
     for part in parts(examples, most_tokens) {
         let batch = Batch::new(part, total, rotary, device)?;
@@ -43,7 +44,7 @@ pub(super) fn of_step(
             continue;
         }
         let sizes = || format!("{} tokens at once", batch.tokens.layout.num_tokens);
-        let (loss, grads) = of_part(parameters, dims, &batch).map_err(|error| error.with_sizes(sizes()))?;
+        let (loss, grads) = of_part(parameters, dims, &batch).map_err(|error| error.in_step(step, sizes))?;
         sum.loss += loss;
         if sum.of.is_empty() {
             sum.of = grads;

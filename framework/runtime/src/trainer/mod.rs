@@ -80,11 +80,13 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         }
         let step = state.step + 1;
         let examples = job.batches.batch(state.step)?;
-        let gradients = gradients::of_step(&parameters, &dims, &rotary, &examples, job.tokens_per_microbatch)
-            .map_err(|error| error.in_step(step))?;
+        let gradients =
+            gradients::of_step(step, &parameters, &dims, &rotary, &examples, job.tokens_per_microbatch)?;
         let lr = job.optimizer.peak_lr * job.schedule.share(state.step, job.num_steps);
         let loss = gradients.loss;
-        let grad_norm = optimizer.step(&gradients.of, lr).map_err(|error| error.in_step(step))?;
+        let grad_norm = optimizer
+            .step(&gradients.of, lr)
+            .map_err(|error| error.in_step(step, || "the optimizer's step".to_owned()))?;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             saver.wait()?;
             let last_checkpoint = match saver.newest() {

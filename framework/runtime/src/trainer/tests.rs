@@ -151,8 +151,8 @@ fn gradients_equal_those_of_plain_autograd() {
         // Half a document without weight, as the seed of a pair has none.
         let half = examples[0].loss_weights.len() / 2;
         examples[0].loss_weights[..half].fill(0.0);
-        let whole = of_step(&parameters, &dims, &rotary, &examples, None).unwrap();
-        let in_parts = of_step(&parameters, &dims, &rotary, &examples, Some(20)).unwrap();
+        let whole = of_step(1, &parameters, &dims, &rotary, &examples, None).unwrap();
+        let in_parts = of_step(1, &parameters, &dims, &rotary, &examples, Some(20)).unwrap();
         assert_eq!(whole.num_predictions, in_parts.num_predictions);
         assert_eq!(whole.sum_context, in_parts.sum_context);
 
@@ -342,7 +342,7 @@ fn what_was_trained_opens_and_predicts_its_documents() {
 #[test]
 fn examples_that_cannot_be_trained_on_are_named() {
     let dims = Dims::new(&tiny_model(true), 50).unwrap();
-    let message = |example: Example| total_weight(&[example], &dims).unwrap_err().in_step(3).to_string();
+    let message = |example: Example| total_weight(3, &[example], &dims).unwrap_err().to_string();
     let document = |tokens: Vec<TokenId>| Example { loss_weights: vec![0.0; tokens.len()], tokens };
     assert_eq!(
         message(document(vec![1; 34])),
