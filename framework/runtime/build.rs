@@ -7,20 +7,34 @@ fn main() {
     println!("cargo:rerun-if-changed=native");
     let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys says where libtorch is");
     let include = Path::new(&lib).with_file_name("include");
+    // Loops over numbers, which the compiler turns into vector instructions.
+    cc::Build::new()
+        .cpp(true)
+        .file("native/kernels.cpp")
+        .std("c++17")
+        .opt_level(3)
+        .flag("-fopenmp-simd")
+        .flag_if_supported("-mprefer-vector-width=512")
+        .debug(false)
+        .compile("sbp_kernels");
     cc::Build::new()
         .cpp(true)
         .file("native/shim.cpp")
+        .file("native/fused.cpp")
         // As system headers: their warnings are not ours.
         .flag("-isystem")
         .flag(&include)
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include"))
         .std("c++17")
-        // It only forwards calls: more would cost compile time and buy nothing.
+        // They only forward calls: more would cost compile time and buy nothing.
         .opt_level(1)
+        // Work is shared out by libtorch's own threads, whose library is already loaded.
+        .flag("-fopenmp")
         .debug(false)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .compile("sbp_shim");
+    println!("cargo:rustc-link-lib=dylib=gomp");
     // The folder itself and not the link to it, so that a binary outlives the clone it was built in.
     let lib = Path::new(&lib).canonicalize().unwrap_or_else(|e| panic!("{lib}: {e}"));
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use sbp_core::{Cost, Example, Fingerprint, Markers, ModelConfig, Neighbor, RngStream, TokenId};
+use sbp_core::{Cost, Example, Fingerprint, Markers, ModelConfig, Neighbor, RngStream, RootSeed, TokenId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::slots::schedule::Schedule;
@@ -156,10 +158,30 @@ pub struct TrainJob<'a> {
     /// Most predictions computed at once, so that a step fits into memory; the step is the same up to rounding.
     /// None computes a step in one part.
     pub tokens_per_microbatch: Option<usize>,
+    /// Whether a layer keeps only its input and is computed a second time for its gradient: less memory, about a third
+    /// more time, the same step bit by bit.
+    pub recompute_activations: bool,
+    /// What activations and matrix products are computed in.
+    pub precision: Precision,
+    /// Share of what every layer adds to the residual stream that is dropped at random while training, and the seed of
+    /// that.
+    pub dropout: (f64, RootSeed),
     /// Seconds between resumable checkpoints.
     pub checkpoint_every_secs: f64,
     /// Watches steps and may ask to stop.
     pub observer: &'a mut dyn TrainObserver,
+}
+
+/// What activations and matrix products are computed in. Weights, their gradients and the optimizer's state are `f32` in
+/// either case, and so are losses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floating-point numbers.
+    #[default]
+    Fp32,
+    /// bfloat16: for GPUs. On a CPU without matrix units for it, slower than `fp32`.
+    Bf16,
 }
 
 /// What is known after an optimizer step.

@@ -63,6 +63,10 @@ pub struct TrainingDelta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "f64", extend("exclusiveMinimum" = 0.0))]
     pub max_grad_norm: Option<f64>,
+    /// Share of what every layer adds to the residual stream that is dropped at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub dropout: Option<f64>,
 }
 
 impl TrainingDelta {
@@ -77,6 +81,8 @@ impl TrainingDelta {
             eps: self.eps.unwrap_or(shared.eps),
             weight_decay: self.weight_decay.unwrap_or(shared.weight_decay),
             max_grad_norm: self.max_grad_norm.unwrap_or(shared.max_grad_norm),
+            dropout: self.dropout.unwrap_or(shared.dropout),
+            precision: shared.precision,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sbp_core::{Duration, ModelConfig};
-use sbp_plugin::ports::AdamW;
+use sbp_plugin::ports::{AdamW, Precision};
 use sbp_plugin::registry::{Choice, RecipePath, Slot};
 use sbp_plugin::{Selected, slots};
 use schemars::JsonSchema;
@@ -319,6 +319,13 @@ pub struct TrainingSection {
     #[serde(default = "default_max_grad_norm")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub max_grad_norm: f64,
+    /// Share of what every layer adds to the residual stream that is dropped at random.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub dropout: f64,
+    /// What activations and matrix products are computed in; weights, gradients and the optimizer's state are `fp32`.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 fn default_beta1() -> f64 {
@@ -418,6 +425,9 @@ pub struct ExecutionSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub tokens_per_microbatch: Option<usize>,
+    /// Whether a layer keeps only its input and is computed a second time for its gradient: less memory, about a third
+    /// more time, the same numbers.
+    pub recompute_activations: bool,
     /// Seconds between resumable checkpoints of a training job.
     #[schemars(range(min = 0.0))]
     pub checkpoint_every_secs: f64,
@@ -429,6 +439,7 @@ impl Default for ExecutionSection {
             device: "cpu".to_owned(),
             num_threads: None,
             tokens_per_microbatch: None,
+            recompute_activations: false,
             checkpoint_every_secs: 60.0,
         }
     }

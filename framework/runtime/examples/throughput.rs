@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use sbp_core::{Example, Fingerprint, Markers, ModelConfig, RootSeed, TokenId};
 use sbp_plugin::ports::{
-    AdamW, BatchSource, Decoding, LanguageModel, Prompt, Runtime, Start, TrainJob, TrainObserver, TrainPoint,
+    AdamW, BatchSource, Decoding, LanguageModel, Precision, Prompt, Runtime, Start, TrainJob, TrainObserver,
+    TrainPoint,
 };
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
@@ -101,6 +102,9 @@ fn main() -> sbp_plugin::Result<()> {
         identity: Fingerprint::of_bytes(b"throughput"),
         folder,
         tokens_per_microbatch: None,
+        recompute_activations: false,
+        precision: Precision::Fp32,
+        dropout: (0.0, RootSeed(1)),
         checkpoint_every_secs: f64::INFINITY,
         observer: &mut clock,
     })?;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use sbp_core::{Example, Fingerprint, ModelConfig, RootSeed, TokenId};
 use sbp_plugin::Result;
-use sbp_plugin::ports::{AdamW, BatchSource, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
+use sbp_plugin::ports::{AdamW, BatchSource, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
 use tch::{Kind, Tensor};
@@ -163,6 +163,9 @@ fn train(
         identity: Fingerprint::of_bytes(b"bench"),
         folder,
         tokens_per_microbatch: None,
+        recompute_activations: false,
+        precision: Precision::Fp32,
+        dropout: (0.0, RootSeed(1)),
         checkpoint_every_secs: f64::INFINITY,
         observer: &mut Clock(Instant::now()),
     })?;

@@ -1,5 +1,7 @@
 #include "shim.h"
 
+#include "guarded.h"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -9,7 +11,6 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -19,39 +20,16 @@ namespace {
 
 thread_local std::string last_error;
 
-void remember(const char *text) {
+} // namespace
+
+void sbp::remember(const char *text) {
   last_error = text;
   last_error = last_error.substr(0, last_error.find('\n'));
 }
 
-template <typename Work> int guarded(Work work) {
-  try {
-    work();
-    return 0;
-  } catch (const c10::Error &error) {
-    // Its what() ends in some 25 lines of frames.
-    remember(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    remember(error.what());
-  } catch (...) {
-    remember("an exception that is no std::exception");
-  }
-  return 1;
-}
-
-at::Tensor &tensor(void *pointer) { return *static_cast<at::Tensor *>(pointer); }
-
-std::vector<at::Tensor> list(size_t count, void **pointers, const char *name) {
-  std::vector<at::Tensor> tensors;
-  tensors.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    tensors.push_back(tensor(pointers[i]));
-    TORCH_CHECK(tensors.back().defined(), name, "[", i, "] is undefined");
-  }
-  return tensors;
-}
-
-} // namespace
+using sbp::guarded;
+using sbp::list;
+using sbp::tensor;
 
 const char *sbp_last_error() { return last_error.c_str(); }
 

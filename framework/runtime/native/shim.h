@@ -20,6 +20,21 @@ int sbp_fused_adamw(size_t count, void **params, void **grads, void **exp_avgs, 
 int sbp_norm(size_t count, void **tensors, double *norm);
 int sbp_scale(size_t count, void **tensors, double factor);
 
+// Differentiable, on contiguous float32 rows of the CPU; see kernels.h.
+int sbp_add_rms_norm(void *x, void *update, void *gain, double eps, void **sum, void **y);
+int sbp_rotate_heads(void *qkv, void *q_gain, void *k_gain, void *cos_sin, void *positions, int64_t queries,
+                     int64_t keys, double eps, void **q, void **k, void **v);
+int sbp_swiglu(void *gate, void *up, void **y);
+
+// Not differentiable: logits become their gradient. Losses are a new tensor, one a row.
+int sbp_cross_entropy(void *logits, void *targets, void *weights, void **losses);
+// table[ids[i]] += rows[i], in an order that only the number of threads decides.
+int sbp_add_rows(void *table, void *ids, void *rows);
+
+// Gradients of the inputs, given those of the outputs; new tensors.
+int sbp_backward(size_t num_outputs, void **outputs, void **output_grads, size_t num_inputs, void **inputs,
+                 void **input_grads);
+
 int sbp_set_deterministic(bool on);
 int sbp_set_flush_denormal(bool on, bool *supported);
 

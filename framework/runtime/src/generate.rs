@@ -153,7 +153,7 @@ fn read_prompts(model: &OpenedModel, rows: &[Row], first: usize, cache: &mut Cac
     let tokens = Tokens::new(layout, &ids, &positions, &slots, &model.rotary, model.device)?;
     let hidden_nd = model.transformer.hidden(&tokens, Some(cache))?;
     let last_r = Tensor::f_from_slice(&last_rows)?.f_to_device(model.device)?;
-    Ok(hidden_nd.f_index_select(0, &last_r)?.f_linear(model.parameters.head(), None::<Tensor>)?)
+    Ok(hidden_nd.f_index_select(0, &last_r)?.f_linear(model.transformer.head(), None::<Tensor>)?)
 }
 
 /// Runs the token chosen last in every row; logits of what follows.
@@ -171,7 +171,7 @@ fn step(model: &OpenedModel, rows: &[Row], cache: &mut Cache) -> Result<Tensor> 
     let mask = Tensor::f_from_slice(&mask)?.f_view([rows.len() as i64, 1, 1, seen as i64])?;
     let tokens = Tokens::new(Layout::new(&[]), &ids, &positions, &slots, &model.rotary, model.device)?;
     let hidden_rd = model.transformer.step(&tokens, cache, &mask.f_to_device(model.device)?)?;
-    Ok(hidden_rd.f_linear(model.parameters.head(), None::<Tensor>)?)
+    Ok(hidden_rd.f_linear(model.transformer.head(), None::<Tensor>)?)
 }
 
 /// Chooses the next token of every row.

@@ -23,7 +23,6 @@ pub(crate) const GROUP_TOKENS: usize = 8192;
 pub(crate) struct OpenedModel {
     pub(crate) config: ModelConfig,
     pub(crate) dims: Dims,
-    pub(crate) parameters: Parameters,
     pub(crate) transformer: Transformer,
     pub(crate) rotary: Rotary,
     pub(crate) device: Device,
@@ -46,9 +45,9 @@ impl OpenedModel {
         device: Device,
     ) -> Result<Self> {
         let _guard = tch::no_grad_guard();
-        let transformer = Transformer::new(&parameters, &dims)?;
+        let transformer = Transformer::new(parameters, &dims)?;
         let rotary = Rotary::new(&dims, device)?;
-        Ok(Self { config, dims, parameters, transformer, rotary, device, cost: Cost::default() })
+        Ok(Self { config, dims, transformer, rotary, device, cost: Cost::default() })
     }
 
     /// Counts one forward pass over the first `n` tokens of a sequence.
@@ -120,7 +119,7 @@ impl OpenedModel {
                 }
                 let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(this.device);
                 let hidden_md = hidden_nd.f_index_select(0, &tensor(&rows)?)?;
-                let found = to_vec(&log_probs(&hidden_md, this.parameters.head(), &tensor(&targets)?)?)?;
+                let found = to_vec(&log_probs(&hidden_md, this.transformer.head(), &tensor(&targets)?)?)?;
                 let mut found = found.into_iter();
                 for &index in group {
                     results[index] = found.by_ref().take(sequences[index].len() - 1).collect();

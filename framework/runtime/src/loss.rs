@@ -10,6 +10,8 @@
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::model::is_fused;
+use crate::native::fused;
 use crate::shape::ensure_shape;
 
 /// Logits of a chunk, at most: 32 MiB of `f32`. Every chunk adds to the whole gradient of the head, so that chunks of
@@ -35,51 +37,69 @@ pub(crate) struct Targets {
 pub(crate) struct Loss {
     /// Weighted mean of `-log p(target)`, in nats; a scalar.
     pub(crate) loss: Tensor,
-    /// Gradient of the rows that were given.
-    pub(crate) hidden_grad_md: Tensor,
-    /// Gradient of the head's weights.
+    /// Gradient of all hidden states, of their kind.
+    pub(crate) hidden_grad_nd: Tensor,
+    /// Gradient of the head's weights, in `f32`.
     pub(crate) head_grad_vd: Tensor,
 }
 
-/// Loss of the weighed rows, with gradients. Outside autograd.
-pub(crate) fn cross_entropy(
-    hidden_md: &Tensor,
-    head_vd: &Tensor,
-    targets_m: &Tensor,
-    weights_m: &Tensor,
-) -> Result<Loss> {
+/// Loss of the targets, with gradients. Outside autograd; the products are of the hidden states' kind, everything else
+/// is `f32`.
+pub(crate) fn cross_entropy(hidden_nd: &Tensor, head_vd: &Tensor, targets: &Targets) -> Result<Loss> {
     let _guard = tch::no_grad_guard();
-    let (hidden_md, head_vd) = (hidden_md.f_detach()?, head_vd.f_detach()?);
-    let ((m, d), (v, _)) = (hidden_md.size2()?, head_vd.size2()?);
+    let kind = hidden_nd.kind();
+    let (hidden_nd, head_vd) = (hidden_nd.f_detach()?, head_vd.f_detach()?.f_to_kind(kind)?);
+    let ((_, d), (v, _)) = (hidden_nd.size2()?, head_vd.size2()?);
+    let m = targets.rows_m.size1()?;
     ensure_shape!(head_vd, [v, d])?;
-    ensure_shape!(targets_m, [m])?;
-    ensure_shape!(weights_m, [m])?;
 
     let head_dv = head_vd.f_transpose(0, 1)?;
-    let hidden_grad_md = hidden_md.f_empty_like()?;
-    let mut head_grad_vd = head_vd.f_zeros_like()?;
-    let mut loss = Tensor::f_zeros([], (Kind::Double, hidden_md.device()))?;
+    let mut hidden_grad_nd = hidden_nd.f_zeros_like()?;
+    let mut head_grad_vd = Tensor::f_zeros([v, d], (Kind::Float, hidden_nd.device()))?;
+    let mut loss = Tensor::f_zeros([], (Kind::Double, hidden_nd.device()))?;
     let mut start = 0;
     while start < m {
         let c = chunk_rows(v).min(m - start);
-        let rows_cd = hidden_md.f_narrow(0, start, c)?;
-        let targets_c1 = targets_m.f_narrow(0, start, c)?.f_unsqueeze(1)?;
-        let weights_c1 = weights_m.f_narrow(0, start, c)?.f_unsqueeze(1)?;
+        let places_c = targets.rows_m.f_narrow(0, start, c)?;
+        let targets_c = targets.targets_m.f_narrow(0, start, c)?;
+        let weights_c = targets.weights_m.f_narrow(0, start, c)?;
+        let rows_cd = hidden_nd.f_index_select(0, &places_c)?;
 
-        let mut grad_cv = rows_cd.f_matmul(&head_dv)?.f_log_softmax(-1, Kind::Float)?;
-        let log_probs_c1 = grad_cv.f_gather(1, &targets_c1, false)?;
-        let weighed = log_probs_c1.f_mul(&weights_c1)?.f_sum(Kind::Double)?;
-        loss = loss.f_sub(&weighed)?;
+        // Logits, and in their place what comes of them.
+        let grad_cv = rows_cd.f_matmul(&head_dv)?;
+        let (losses_c, grad_cv) = weighed_gradient(grad_cv, &targets_c, &weights_c)?;
+        loss = loss.f_add(&losses_c.f_mul(&weights_c)?.f_sum(Kind::Double)?)?;
 
-        // softmax minus one-hot, times the weight.
-        let _same = grad_cv.f_exp_()?.f_mul_(&weights_c1)?;
-        let _same = grad_cv.f_scatter_add_(1, &targets_c1, &weights_c1.f_neg()?)?;
-
-        let _same = grad_cv.f_matmul_out(&hidden_grad_md.f_narrow(0, start, c)?, &head_vd)?;
-        let _same = head_grad_vd.f_addmm_(&grad_cv.f_transpose(0, 1)?, &rows_cd)?;
+        let grad_cv = grad_cv.f_to_kind(kind)?;
+        let _same = hidden_grad_nd.f_index_copy_(0, &places_c, &grad_cv.f_matmul(&head_vd)?)?;
+        let grad_vc = grad_cv.f_transpose(0, 1)?;
+        if kind == Kind::Float {
+            let _same = head_grad_vd.f_addmm_(&grad_vc, &rows_cd)?;
+        } else {
+            let _same = head_grad_vd.f_add_(&grad_vc.f_matmul(&rows_cd)?)?;
+        }
         start += c;
     }
-    Ok(Loss { loss, hidden_grad_md, head_grad_vd })
+    Ok(Loss { loss, hidden_grad_nd, head_grad_vd })
+}
+
+/// `-log softmax(logits)[target]` of each row, and the row's gradient times its weight, in `f32`. Takes the logits over.
+fn weighed_gradient(logits_cv: Tensor, targets_c: &Tensor, weights_c: &Tensor) -> Result<(Tensor, Tensor)> {
+    if is_fused(&logits_cv) {
+        let losses_c = fused::cross_entropy_(&logits_cv, targets_c, weights_c)?;
+        return Ok((losses_c, logits_cv));
+    }
+    composite(&logits_cv, targets_c, weights_c)
+}
+
+fn composite(logits_cv: &Tensor, targets_c: &Tensor, weights_c: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (targets_c1, weights_c1) = (targets_c.f_unsqueeze(1)?, weights_c.f_unsqueeze(1)?);
+    let mut grad_cv = logits_cv.f_log_softmax(-1, Kind::Float)?;
+    let losses_c = grad_cv.f_gather(1, &targets_c1, false)?.f_neg()?.f_squeeze_dim(1)?;
+    // Softmax minus one-hot, times the weight.
+    let _same = grad_cv.f_exp_()?.f_mul_(&weights_c1)?;
+    let _same = grad_cv.f_scatter_add_(1, &targets_c1, &weights_c1.f_neg()?)?;
+    Ok((losses_c, grad_cv))
 }
 
 /// Log-probability of each target: the forward half of [`cross_entropy`].
@@ -140,12 +160,35 @@ mod tests {
         let rows_m = Tensor::from_slice(&rows);
         let hidden_md = hidden_nd.detach().index_select(0, &rows_m);
         let targets_m = Tensor::from_slice(&wanted);
-        let loss = cross_entropy(&hidden_md, &head_vd, &targets_m, &Tensor::from_slice(&kept)).unwrap();
+        let weights_m = Tensor::from_slice(&kept);
+        let targets = Targets { rows_m, targets_m: targets_m.shallow_clone(), weights_m };
+        let loss = cross_entropy(&hidden_nd, &head_vd, &targets).unwrap();
 
         close(&loss.loss, &expected);
         close(&loss.head_grad_vd, &head_vd.grad());
-        close(&loss.hidden_grad_md, &hidden_nd.grad().index_select(0, &rows_m));
+        close(&loss.hidden_grad_nd, &hidden_nd.grad());
         let forward = log_probs(&hidden_md, &head_vd.detach(), &targets_m).unwrap();
         close(&-(forward * Tensor::from_slice(&kept)).sum(Kind::Double), &loss.loss);
+    }
+
+    #[test]
+    fn fused_is_composite() {
+        let (c, v) = (70, 523);
+        let options = (Kind::Float, Device::Cpu);
+        let logits_cv = Tensor::randn([c, v], options) * 20.0;
+        let targets_c = Tensor::from_slice(&(0..c).map(|i| i * 37 % v).collect::<Vec<i64>>());
+        let weights_c = Tensor::rand([c], options);
+        let (losses, grad) = composite(&logits_cv, &targets_c, &weights_c).unwrap();
+        let (fused_losses, fused_grad) = weighed_gradient(logits_cv, &targets_c, &weights_c).unwrap();
+        close(&fused_losses, &losses);
+        close(&fused_grad, &grad);
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_make_a_loss_that_is_none() {
+        let logits_cv = Tensor::from_slice(&[0.0_f32, f32::NAN, 1.0, f32::INFINITY, 0.0, 1.0]).view([2, 3]);
+        let (targets_c, weights_c) = (Tensor::from_slice(&[0_i64, 1]), Tensor::from_slice(&[1.0_f32, 1.0]));
+        let (losses, _) = weighed_gradient(logits_cv, &targets_c, &weights_c).unwrap();
+        assert_eq!(losses.isfinite().count_nonzero(None).int64_value(&[]), 0);
     }
 }

@@ -226,6 +226,9 @@ mod tests {
             identity: Fingerprint::of_bytes(identity.as_bytes()),
             folder,
             tokens_per_microbatch: None,
+            recompute_activations: false,
+            precision: Precision::Fp32,
+            dropout: (0.0, RootSeed(1)),
             checkpoint_every_secs: 1e9,
             observer: watch,
         })

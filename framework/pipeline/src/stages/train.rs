@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sbp_core::{Cost, Fingerprint};
+use sbp_core::{Cost, Fingerprint, RootSeed};
 use sbp_plugin::ports::{BatchSource, Start, Tokenizer as _, TrainJob, TrainOutcome};
 use sbp_plugin::registry::BuildContext;
 use sbp_recipe::TrainingSection;
@@ -62,6 +62,9 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         identity: job.identity,
         folder,
         tokens_per_microbatch: study.plan.recipe.execution.tokens_per_microbatch,
+        recompute_activations: study.plan.recipe.execution.recompute_activations,
+        precision: job.training.precision,
+        dropout: (job.training.dropout, RootSeed(job.seed)),
         checkpoint_every_secs: study.plan.recipe.execution.checkpoint_every_secs,
         observer: &mut observer,
     });

@@ -3,52 +3,40 @@
 //! Projections, norms and rotations run on the flat tokens; only scores and values run block by block, on views
 //! `[s, l, heads, k]`, with `is_causal` and never a mask, so the CPU's flash kernel skips what causality hides.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::cache::LayerCache;
-use super::norm::rms_normalised;
 use super::parameters::{Parameters, in_layer};
-use super::rope::{interleaved, rotated};
+use super::rope::HeadNorms;
 use super::{Dims, Tokens};
 use crate::error::Result;
 
-/// One attention layer, ready to compute: query, key and value weights in one, the gain of the norm before them
-/// multiplied in, query and key rows in interleaved order.
+/// One attention layer, ready to compute: query, key and value weights in one.
 pub(crate) struct Attention {
     dims: Dims,
     /// `o` counts the h + 2 g heads of k.
     qkv_od: Tensor,
-    /// Gains of the query and key norms, one row a head.
-    gain_hk: Tensor,
+    norms: HeadNorms,
     out_dh: Tensor,
 }
 
 impl Attention {
     /// Makes the weights of a layer ready.
-    pub(crate) fn new(parameters: &Parameters, layer: i64, dims: &Dims) -> Result<Self> {
-        let Dims { h, g, k, .. } = *dims;
-        let weight = |name: &str| parameters.get(&in_layer(layer, name));
-        let q_od = interleaved(weight("self_attn.q_proj"), h, k)?;
-        let k_od = interleaved(weight("self_attn.k_proj"), g, k)?;
-        let qkv_od = Tensor::f_cat(&[&q_od, &k_od, weight("self_attn.v_proj")], 0)?;
-        let q_gain = interleaved(weight("self_attn.q_norm"), 1, k)?.f_expand([h, k], false)?;
-        let k_gain = interleaved(weight("self_attn.k_norm"), 1, k)?.f_expand([g, k], false)?;
+    pub(crate) fn new(parameters: &Parameters, layer: i64, dims: &Dims, kind: Kind) -> Result<Self> {
+        let weight =
+            |name: &str| parameters.get(&in_layer(layer, &format!("self_attn.{name}"))).f_to_kind(kind);
         Ok(Self {
             dims: *dims,
-            qkv_od: qkv_od.f_mul(weight("input_layernorm"))?,
-            gain_hk: Tensor::f_cat(&[q_gain, k_gain], 0)?,
-            out_dh: weight("self_attn.o_proj").shallow_clone(),
+            qkv_od: Tensor::f_cat(&[weight("q_proj")?, weight("k_proj")?, weight("v_proj")?], 0)?,
+            norms: HeadNorms { q_gain: weight("q_norm")?, k_gain: weight("k_norm")? },
+            out_dh: weight("o_proj")?,
         })
     }
 
-    /// Queries and keys, normalised and turned, as one `[n, h + g, k]`, and values `[n, g, k]`.
-    fn project(&self, x_nd: &Tensor, tokens: &Tokens) -> Result<(Tensor, Tensor)> {
-        let Dims { h, g, k, eps, .. } = self.dims;
-        let n = x_nd.size()[0];
+    /// Queries `[n, h, k]` and keys `[n, g, k]`, normalised and turned, and values `[n, g, k]`.
+    fn project(&self, x_nd: &Tensor, tokens: &Tokens) -> Result<[Tensor; 3]> {
         let qkv_no = x_nd.f_linear(&self.qkv_od, None::<Tensor>)?;
-        let [qk_no, v_no] = two(qkv_no.f_split_with_sizes([(h + g) * k, g * k], 1)?);
-        let qk_nhk = rms_normalised(&qk_no.f_view([n, h + g, k])?, k, eps)?.f_mul(&self.gain_hk)?;
-        Ok((rotated(&qk_nhk, &tokens.cis_n1f)?, v_no.f_view([n, g, k])?))
+        tokens.rotations.heads(&self.dims, &self.norms, &qkv_no)
     }
 
     /// The layer's output for normalised inputs; keys and values go to `cache` where there is one.
@@ -59,8 +47,7 @@ impl Attention {
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
         let Dims { h, g, k, .. } = self.dims;
-        let (qk_nhk, v_ngk) = self.project(x_nd, tokens)?;
-        let [q_nhk, k_ngk] = two(qk_nhk.f_split_with_sizes([h, g], 1)?);
+        let [q_nhk, k_ngk, v_ngk] = self.project(x_nd, tokens)?;
         if let Some(cache) = cache {
             cache.write(&tokens.slots_n, &k_ngk, &v_ngk)?;
         }
@@ -99,8 +86,7 @@ impl Attention {
     ) -> Result<Tensor> {
         let Dims { h, g, k, .. } = self.dims;
         let n = x_nd.size()[0];
-        let (qk_nhk, v_ngk) = self.project(x_nd, tokens)?;
-        let [q_nhk, k_ngk] = two(qk_nhk.f_split_with_sizes([h, g], 1)?);
+        let [q_nhk, k_ngk, v_ngk] = self.project(x_nd, tokens)?;
         cache.write(&tokens.slots_n, &k_ngk, &v_ngk)?;
         let (keys_ngtk, values_ngtk) = cache.read(n, mask.size()[3])?;
         let y_ngqk = Tensor::f_scaled_dot_product_attention(
@@ -115,11 +101,4 @@ impl Attention {
         )?;
         Ok(y_ngqk.f_reshape([n, h * k])?.f_linear(&self.out_dh, None::<Tensor>)?)
     }
-}
-
-/// The two parts of a split into two sizes.
-fn two(mut parts: Vec<Tensor>) -> [Tensor; 2] {
-    let second = parts.pop().expect("a split into two sizes has two parts");
-    let first = parts.pop().expect("a split into two sizes has two parts");
-    [first, second]
 }

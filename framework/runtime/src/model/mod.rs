@@ -6,12 +6,21 @@
 pub(crate) mod attention;
 pub(crate) mod cache;
 pub(crate) mod dims;
+pub(crate) mod dropout;
 pub(crate) mod mlp;
 pub(crate) mod norm;
 pub(crate) mod parameters;
 pub(crate) mod rope;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod transformer;
 
 pub(crate) use dims::Dims;
 pub(crate) use parameters::Parameters;
+use tch::{Device, Kind, Tensor};
 pub(crate) use transformer::{Tokens, Transformer};
+
+/// Whether the fused operations of [`crate::native::fused`] take it.
+pub(crate) fn is_fused(x: &Tensor) -> bool {
+    x.device() == Device::Cpu && x.kind() == Kind::Float
+}

@@ -20,6 +20,12 @@ pub(crate) fn in_layer(layer: i64, rest: &str) -> String {
     format!("model.layers.{layer}.{rest}.weight")
 }
 
+/// Whether a tensor belongs to a layer.
+pub(crate) fn is_in_layer(name: &str, layer: i64) -> bool {
+    name.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next())
+        == Some(layer.to_string().as_str())
+}
+
 /// Name and shape of every parameter, sorted by name.
 pub(crate) fn shapes(dims: &Dims) -> BTreeMap<String, Vec<i64>> {
     let Dims { d, h, g, k, m, v, .. } = *dims;

@@ -1,84 +1,133 @@
-//! Rotary positions (Su et al., arXiv 2104.09864) as one complex product.
+//! Rotary positions (Su et al., arXiv 2104.09864) after the norms of queries and keys, as in `modeling_qwen3.py`.
 //!
-//! Hugging Face pairs coordinate i of a head with coordinate i + k/2. Here the rows of the query and key
-//! weights are reordered when the model is made ready, so that the two are neighbours and a pair is one complex
-//! number; scores do not change, since queries and keys are reordered alike. One complex product took 0.5 ms
-//! forward and backward where negating, concatenating and adding took 1.8 ms (4,096 tokens, 6 heads of 32).
+//! Coordinate i of a head is paired with coordinate i + k/2, and the pair is turned by position x theta^(-2 i / k).
 
 use tch::{Device, Tensor};
 
-use super::Dims;
+use super::norm::rms_norm;
+use super::{Dims, is_fused};
 use crate::error::Result;
+use crate::native::fused;
 
-/// The rotations of every position: `cis_tf[t, f] = exp(i t theta^(-2 f / k))`.
+/// The rotations of every position: `[t, 2, f]`, cosines and then sines.
 pub(crate) struct Rotary {
-    cis_tf: Tensor,
+    cos_sin_t2f: Tensor,
 }
 
 impl Rotary {
     /// The table for a model; angles in `f64`, rotations in `f32`.
     pub(crate) fn new(dims: &Dims, device: Device) -> Result<Self> {
         let f = dims.k / 2;
-        let mut cis = Vec::with_capacity((dims.t * dims.k) as usize);
+        let mut cos_sin = Vec::with_capacity((dims.t * dims.k) as usize);
         for t in 0..dims.t {
-            for i in 0..f {
-                let (sin, cos) = (t as f64 * dims.theta.powf(-2.0 * i as f64 / dims.k as f64)).sin_cos();
-                cis.extend([cos as f32, sin as f32]);
-            }
+            let angle = |i: i64| t as f64 * dims.theta.powf(-2.0 * i as f64 / dims.k as f64);
+            cos_sin.extend((0..f).map(|i| angle(i).cos() as f32));
+            cos_sin.extend((0..f).map(|i| angle(i).sin() as f32));
         }
-        let cis_tf =
-            Tensor::f_from_slice(&cis)?.f_view([dims.t, f, 2])?.f_to_device(device)?.f_view_as_complex()?;
-        Ok(Self { cis_tf })
+        let cos_sin_t2f = Tensor::f_from_slice(&cos_sin)?.f_view([dims.t, 2, f])?.f_to_device(device)?;
+        Ok(Self { cos_sin_t2f })
     }
 
-    /// The rotations of the given positions, to be broadcast over heads.
-    pub(crate) fn at(&self, positions_n: &Tensor) -> Result<Tensor> {
-        Ok(self.cis_tf.f_index_select(0, positions_n)?.f_unsqueeze(1)?)
+    /// The rotations at the given positions.
+    pub(crate) fn at(&self, positions_n: Tensor) -> Rotations {
+        Rotations { cos_sin_t2f: self.cos_sin_t2f.shallow_clone(), positions_n }
     }
 }
 
-/// Turns heads of interleaved pairs by the rotations of their positions.
-pub(crate) fn rotated(x_nhk: &Tensor, cis_n1f: &Tensor) -> Result<Tensor> {
-    let (n, h, k) = x_nhk.size3()?;
-    let pairs_nhf = x_nhk.f_view([n, h, k / 2, 2])?.f_view_as_complex()?;
-    Ok(pairs_nhf.f_mul(cis_n1f)?.f_view_as_real()?.f_view([n, h, k])?)
+/// The rotations of flat tokens.
+pub(crate) struct Rotations {
+    cos_sin_t2f: Tensor,
+    positions_n: Tensor,
 }
 
-/// Reorders the first axis, `heads` heads of `k`, from Hugging Face's halves to interleaved pairs.
-pub(crate) fn interleaved(weight: &Tensor, heads: i64, k: i64) -> Result<Tensor> {
-    let rest = weight.size()[1..].iter().product::<i64>();
-    let paired = weight.f_reshape([heads, 2, k / 2, rest])?.f_transpose(1, 2)?;
-    Ok(paired.f_reshape(weight.size())?)
+/// Gains of the query and key norms.
+pub(crate) struct HeadNorms {
+    pub(crate) q_gain: Tensor,
+    pub(crate) k_gain: Tensor,
+}
+
+impl Rotations {
+    /// From projections `[n, (h + 2 g) k]`: queries `[n, h, k]` and keys `[n, g, k]`, normalised and turned, and values
+    /// `[n, g, k]`.
+    pub(crate) fn heads(&self, dims: &Dims, norms: &HeadNorms, qkv_no: &Tensor) -> Result<[Tensor; 3]> {
+        if !is_fused(qkv_no) {
+            return self.composite(dims, norms, qkv_no);
+        }
+        let heads = fused::Heads {
+            q_gain: &norms.q_gain,
+            k_gain: &norms.k_gain,
+            cos_sin: &self.cos_sin_t2f,
+            positions_n: &self.positions_n,
+            queries: dims.h,
+            keys: dims.g,
+            eps: dims.eps,
+        };
+        fused::rotate_heads(qkv_no, &heads)
+    }
+
+    fn composite(&self, dims: &Dims, norms: &HeadNorms, qkv_no: &Tensor) -> Result<[Tensor; 3]> {
+        let Dims { h, g, k, eps, .. } = *dims;
+        let qkv_nok = qkv_no.f_view([-1, h + 2 * g, k])?;
+        let cos_sin_n2f = self.cos_sin_t2f.f_index_select(0, &self.positions_n)?.f_to_kind(qkv_no.kind())?;
+        let (cos_n1f, sin_n1f) = (cos_sin_n2f.f_narrow(1, 0, 1)?, cos_sin_n2f.f_narrow(1, 1, 1)?);
+        let turned = |first: i64, count: i64, gain: &Tensor| -> Result<Tensor> {
+            let x_nhk = rms_norm(&qkv_nok.f_narrow(1, first, count)?, gain, eps)?;
+            let (a, b) = (x_nhk.f_narrow(2, 0, k / 2)?, x_nhk.f_narrow(2, k / 2, k / 2)?);
+            let first_half = a.f_mul(&cos_n1f)?.f_sub(&b.f_mul(&sin_n1f)?)?;
+            let second_half = b.f_mul(&cos_n1f)?.f_add(&a.f_mul(&sin_n1f)?)?;
+            Ok(Tensor::f_cat(&[first_half, second_half], 2)?)
+        };
+        let v_ngk = qkv_nok.f_narrow(1, h + g, g)?.f_contiguous()?;
+        Ok([turned(0, h, &norms.q_gain)?, turned(h, g, &norms.k_gain)?, v_ngk])
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use sbp_core::ModelConfig;
-    use tch::Kind;
 
     use super::*;
+    use crate::model::tests::{equal_with_gradients, random};
+
+    fn setting() -> (Dims, Rotations) {
+        let dims = Dims::new(&ModelConfig::default(), 10).unwrap();
+        let positions: Vec<i64> = (0..300).map(|i| i * 7 % dims.t).collect();
+        let rotations = Rotary::new(&dims, Device::Cpu).unwrap().at(Tensor::from_slice(&positions));
+        (dims, rotations)
+    }
 
     #[test]
-    fn equals_the_rotation_by_halves() {
-        let dims = Dims::new(&ModelConfig::default(), 10).unwrap();
-        let (n, h, k) = (5, 3, dims.k);
-        let x_nhk = Tensor::rand([n, h, k], (Kind::Float, Device::Cpu));
-        let positions = [0_i64, 1, 7, 100, 255];
-        let cis_n1f = Rotary::new(&dims, Device::Cpu).unwrap().at(&Tensor::from_slice(&positions)).unwrap();
-        let pairs = interleaved(&x_nhk.permute([1, 2, 0]).reshape([h * k, n]), h, k).unwrap();
-        let turned = rotated(&pairs.view([h, k, n]).permute([2, 0, 1]).contiguous(), &cis_n1f).unwrap();
+    fn fused_is_composite_with_every_gradient() {
+        let (dims, rotations) = setting();
+        let width = (dims.h + 2 * dims.g) * dims.k;
+        let inputs = [random(1, &[300, width]), random(2, &[dims.k]), random(3, &[dims.k])];
+        let norms = |inputs: &[Tensor]| HeadNorms {
+            q_gain: inputs[1].shallow_clone(),
+            k_gain: inputs[2].shallow_clone(),
+        };
+        equal_with_gradients(
+            &inputs,
+            |inputs| rotations.heads(&dims, &norms(inputs), &inputs[0]).unwrap().into(),
+            |inputs| rotations.composite(&dims, &norms(inputs), &inputs[0]).unwrap().into(),
+        );
+    }
 
-        // As in `modeling_qwen3.py`: x * cos + rotate_half(x) * sin.
-        for (row, &t) in positions.iter().enumerate() {
-            for i in 0..k / 2 {
-                let (sin, cos) = (t as f64 * 10_000_f64.powf(-2.0 * i as f64 / k as f64)).sin_cos();
-                for head in 0..h {
-                    let at = |x: &Tensor, j| x.double_value(&[row as i64, head, j]);
-                    let (a, b) = (at(&x_nhk, i), at(&x_nhk, i + k / 2));
-                    assert!((at(&turned, 2 * i) - (a * cos - b * sin)).abs() < 1e-6);
-                    assert!((at(&turned, 2 * i + 1) - (b * cos + a * sin)).abs() < 1e-6);
-                }
-            }
+    #[test]
+    fn pairs_are_turned_by_their_angle() {
+        let (dims, rotations) = setting();
+        let qkv_no = random(1, &[300, (dims.h + 2 * dims.g) * dims.k]);
+        let ones = Tensor::ones([dims.k], (tch::Kind::Float, Device::Cpu));
+        let norms = HeadNorms { q_gain: ones.shallow_clone(), k_gain: ones };
+        let [_, keys_ngk, _] = rotations.heads(&dims, &norms, &qkv_no).unwrap();
+        let x_k = qkv_no.get(9).narrow(0, dims.h * dims.k, dims.k);
+        let x_k = &x_k / ((&x_k * &x_k).mean(tch::Kind::Float) + dims.eps).sqrt();
+        let position = 9 * 7 % dims.t;
+        for i in 0..dims.k / 2 {
+            let angle = position as f64 * 10_000_f64.powf(-2.0 * i as f64 / dims.k as f64);
+            let (a, b) = (x_k.double_value(&[i]), x_k.double_value(&[i + dims.k / 2]));
+            let at = |j| keys_ngk.double_value(&[9, 0, j]);
+            assert!((at(i) - (a * angle.cos() - b * angle.sin())).abs() < 1e-5);
+            assert!((at(i + dims.k / 2) - (b * angle.cos() + a * angle.sin())).abs() < 1e-5);
         }
     }
 }

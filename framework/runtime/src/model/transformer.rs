@@ -1,15 +1,16 @@
 //! The decoder: embedding, layers of attention and feed-forward around a residual stream, and a last norm.
 
 use sbp_core::TokenId;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Dims;
 use super::attention::Attention;
-use super::cache::Cache;
+use super::cache::{Cache, LayerCache};
+use super::dropout::Dropout;
 use super::mlp::Mlp;
-use super::norm::rms_normalised;
-use super::parameters::{EMBEDDING, FINAL_NORM, Parameters};
-use super::rope::Rotary;
+use super::norm::add_rms_norm;
+use super::parameters::{EMBEDDING, FINAL_NORM, Parameters, in_layer};
+use super::rope::{Rotary, Rotations};
 use crate::blocks::Layout;
 use crate::error::Result;
 use crate::shape::ensure_shape;
@@ -21,7 +22,7 @@ pub(crate) struct Tokens {
     /// The tokens; padding holds token 0.
     pub(crate) ids_n: Tensor,
     /// Rotations of their positions.
-    pub(crate) cis_n1f: Tensor,
+    pub(crate) rotations: Rotations,
     /// Where keys and values go in a cache; empty where there is none.
     pub(crate) slots_n: Tensor,
 }
@@ -49,77 +50,172 @@ impl Tokens {
         Ok(Self {
             layout,
             ids_n: tensor(ids)?,
-            cis_n1f: rotary.at(&tensor(positions)?)?,
+            rotations: rotary.at(tensor(positions)?),
             slots_n: tensor(slots)?,
         })
     }
 }
 
-struct Layer {
+/// The residual stream between two layers: what is in it, and what the last layer has yet to add. They are added by
+/// the same kernel that normalises their sum.
+pub(crate) struct Stream {
+    pub(crate) x_nd: Tensor,
+    pub(crate) update_nd: Tensor,
+}
+
+impl Stream {
+    /// The stream before the first layer.
+    pub(crate) fn new(x_nd: Tensor) -> Result<Self> {
+        Ok(Self { update_nd: x_nd.f_zeros_like()?, x_nd })
+    }
+
+    /// The same numbers as the beginning of a graph.
+    pub(crate) fn leaves(&self) -> Result<Self> {
+        let leaf = |x: &Tensor| x.f_detach()?.f_requires_grad_(true);
+        Ok(Self { x_nd: leaf(&self.x_nd)?, update_nd: leaf(&self.update_nd)? })
+    }
+
+    /// Another handle to the same tensors.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        Self { x_nd: self.x_nd.shallow_clone(), update_nd: self.update_nd.shallow_clone() }
+    }
+
+    /// The stream with its update added, and that normalised.
+    fn normalised(&self, gain_d: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+        add_rms_norm(&self.x_nd, &self.update_nd, gain_d, eps)
+    }
+}
+
+/// Attention and feed-forward with their norms.
+pub(crate) struct Layer {
+    index: i64,
+    attention_gain_d: Tensor,
     attention: Attention,
+    mlp_gain_d: Tensor,
     mlp: Mlp,
 }
 
-/// A model ready to compute. Made anew after every change of the parameters: what it holds besides handles to
-/// them (weights side by side, gains multiplied in) is small beside the activations of a step.
+impl Layer {
+    /// Makes the weights of a layer ready; part of the autograd graph where it is on.
+    pub(crate) fn new(parameters: &Parameters, index: i64, dims: &Dims, kind: Kind) -> Result<Self> {
+        let gain = |name: &str| parameters.get(&in_layer(index, name)).f_to_kind(kind);
+        Ok(Self {
+            index,
+            attention_gain_d: gain("input_layernorm")?,
+            attention: Attention::new(parameters, index, dims, kind)?,
+            mlp_gain_d: gain("post_attention_layernorm")?,
+            mlp: Mlp::new(parameters, index, kind)?,
+        })
+    }
+
+    /// One layer as it is trained.
+    pub(crate) fn forward(
+        &self,
+        stream: &Stream,
+        tokens: &Tokens,
+        eps: f64,
+        dropout: &Dropout,
+    ) -> Result<Stream> {
+        self.run(stream, eps, dropout, |attention, x_nd| attention.forward(x_nd, tokens, None))
+    }
+
+    fn run(
+        &self,
+        stream: &Stream,
+        eps: f64,
+        dropout: &Dropout,
+        attend: impl FnOnce(&Attention, &Tensor) -> Result<Tensor>,
+    ) -> Result<Stream> {
+        let (x_nd, y_nd) = stream.normalised(&self.attention_gain_d, eps)?;
+        let attended_nd = dropout.of(attend(&self.attention, &y_nd)?, [self.index, 0])?;
+        let (x_nd, y_nd) = add_rms_norm(&x_nd, &attended_nd, &self.mlp_gain_d, eps)?;
+        let update_nd = dropout.of(self.mlp.forward(&y_nd)?, [self.index, 1])?;
+        Ok(Stream { x_nd, update_nd })
+    }
+}
+
+/// The final norm.
+pub(crate) struct Last {
+    gain_d: Tensor,
+    eps: f64,
+}
+
+impl Last {
+    /// Makes its weights ready.
+    pub(crate) fn new(parameters: &Parameters, dims: &Dims, kind: Kind) -> Result<Self> {
+        Ok(Self { gain_d: parameters.get(FINAL_NORM).f_to_kind(kind)?, eps: dims.eps })
+    }
+
+    /// What the head reads.
+    pub(crate) fn forward(&self, stream: &Stream) -> Result<Tensor> {
+        Ok(stream.normalised(&self.gain_d, self.eps)?.1)
+    }
+}
+
+/// Rows of the token embedding.
+pub(crate) fn embedded(parameters: &Parameters, tokens: &Tokens, dims: &Dims, kind: Kind) -> Result<Tensor> {
+    let x_nd = Tensor::f_embedding(parameters.get(EMBEDDING), &tokens.ids_n, -1, false, false)?;
+    ensure_shape!(x_nd, [tokens.ids_n.size()[0], dims.d])?;
+    Ok(x_nd.f_to_kind(kind)?)
+}
+
+/// A model ready to be used, in `f32` and without dropout.
 pub(crate) struct Transformer {
     dims: Dims,
-    embedding_vd: Tensor,
+    parameters: Parameters,
     layers: Vec<Layer>,
-    gain_d: Tensor,
+    last: Last,
 }
 
 impl Transformer {
-    /// Makes the parameters ready; part of the autograd graph where it is on.
-    pub(crate) fn new(parameters: &Parameters, dims: &Dims) -> Result<Self> {
-        let layer = |index| {
-            Ok(Layer {
-                attention: Attention::new(parameters, index, dims)?,
-                mlp: Mlp::new(parameters, index)?,
-            })
-        };
+    /// Makes the parameters ready.
+    pub(crate) fn new(parameters: Parameters, dims: &Dims) -> Result<Self> {
+        let layer = |index| Layer::new(&parameters, index, dims, Kind::Float);
         Ok(Self {
             dims: *dims,
-            embedding_vd: parameters.get(EMBEDDING).shallow_clone(),
             layers: (0..dims.layers).map(layer).collect::<Result<_>>()?,
-            gain_d: parameters.get(FINAL_NORM).shallow_clone(),
+            last: Last::new(&parameters, dims, Kind::Float)?,
+            parameters,
         })
+    }
+
+    /// The weights of the output head.
+    pub(crate) fn head(&self) -> &Tensor {
+        self.parameters.head()
     }
 
     /// Last hidden states of all flat tokens, after the final norm. Fills `cache` where there is one.
     pub(crate) fn hidden(&self, tokens: &Tokens, cache: Option<&mut Cache>) -> Result<Tensor> {
-        let mut caches = cache.map(|cache| cache.layers.iter_mut());
-        self.run(tokens, |attention, x_nd| {
-            attention.forward(x_nd, tokens, caches.as_mut().and_then(Iterator::next))
-        })
+        match cache {
+            None => self.run(tokens, |_, attention, x_nd| attention.forward(x_nd, tokens, None)),
+            Some(cache) => self.run(tokens, |index, attention, x_nd| {
+                attention.forward(x_nd, tokens, Some(cache_of(cache, index)))
+            }),
+        }
     }
 
     /// Last hidden states of one new token for each of the first rows of the cache. `mask` is
     /// `[rows, 1, 1, positions]`: 0 where a row's positions are seen, minus infinity where not.
     pub(crate) fn step(&self, tokens: &Tokens, cache: &mut Cache, mask: &Tensor) -> Result<Tensor> {
-        let mut caches = cache.layers.iter_mut();
-        self.run(tokens, |attention, x_nd| {
-            let layer = caches.next().expect("a cache has as many layers as its model");
-            attention.step(x_nd, tokens, layer, mask)
-        })
+        self.run(tokens, |index, attention, x_nd| attention.step(x_nd, tokens, cache_of(cache, index), mask))
     }
 
     fn run(
         &self,
         tokens: &Tokens,
-        mut attend: impl FnMut(&Attention, &Tensor) -> Result<Tensor>,
+        mut attend: impl FnMut(usize, &Attention, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let Dims { d, eps, .. } = self.dims;
-        let n = tokens.ids_n.size()[0];
-        let mut x_nd = Tensor::f_embedding(&self.embedding_vd, &tokens.ids_n, -1, false, false)?;
-        ensure_shape!(x_nd, [n, d])?;
-        for layer in &self.layers {
-            x_nd = x_nd.f_add(&attend(&layer.attention, &rms_normalised(&x_nd, d, eps)?)?)?;
-            x_nd = x_nd.f_add(&layer.mlp.forward(&rms_normalised(&x_nd, d, eps)?)?)?;
+        let mut stream = Stream::new(embedded(&self.parameters, tokens, &self.dims, Kind::Float)?)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let attend = |attention: &Attention, x_nd: &Tensor| attend(index, attention, x_nd);
+            stream = layer.run(&stream, self.dims.eps, &Dropout::NONE, attend)?;
         }
-        ensure_shape!(x_nd, [n, d])?;
-        Ok(rms_normalised(&x_nd, d, eps)?.f_mul(&self.gain_d)?)
+        self.last.forward(&stream)
     }
+}
+
+fn cache_of(cache: &mut Cache, layer: usize) -> &mut LayerCache {
+    &mut cache.layers[layer]
 }
 
 #[cfg(test)]
@@ -140,7 +236,7 @@ mod tests {
         let (dims, parameters) = tiny();
         let rotary = Rotary::new(&dims, Device::Cpu).unwrap();
         let tokens = Tokens::lay_out(sequences, &rotary, Device::Cpu).unwrap();
-        let hidden = Transformer::new(&parameters, &dims).unwrap().hidden(&tokens, None).unwrap();
+        let hidden = Transformer::new(parameters, &dims).unwrap().hidden(&tokens, None).unwrap();
         (tokens.layout, hidden)
     }
 

@@ -1,22 +1,28 @@
 //! Loss and gradient of a step.
+//!
+//! The gradient of the head is made with the loss; what it says of the hidden states is carried back through the
+//! layers, all at once or layer by layer, and from there to the rows of the embedding that were read.
 
 use std::collections::BTreeMap;
 
-use sbp_core::Example;
+use sbp_core::{Example, RootSeed};
 use tch::{Kind, Tensor};
 
 use super::batch::{Batch, parts, total_weight};
 use crate::error::{Error, Result};
-use crate::loss::{Targets, cross_entropy};
-use crate::model::parameters::{EMBEDDING, HEAD};
+use crate::loss::cross_entropy;
+use crate::model::dropout::Dropout;
+use crate::model::parameters::{EMBEDDING, FINAL_NORM, HEAD, is_in_layer};
 use crate::model::rope::Rotary;
-use crate::model::{Dims, Parameters, Transformer};
+use crate::model::transformer::{Last, Layer, Stream, embedded};
+use crate::model::{Dims, Parameters, is_fused};
+use crate::native::fused;
 
 /// What a step's sequences come to.
-pub(super) struct Gradients {
+pub(super) struct StepGradients {
     /// Nats per weighted token.
     pub(super) loss: f64,
-    /// Gradient of every parameter, by name.
+    /// Gradient of every parameter, by name, in `f32`.
     pub(super) of: BTreeMap<String, Tensor>,
     /// Predictions, weighted or not.
     pub(super) num_predictions: u64,
@@ -24,65 +30,167 @@ pub(super) struct Gradients {
     pub(super) sum_context: u64,
 }
 
-/// Loss and gradients of a step, counted from 1, computed in parts of at most `most_tokens` predictions.
-pub(super) fn of_step(
-    step: u64,
-    parameters: &Parameters,
-    dims: &Dims,
-    rotary: &Rotary,
-    examples: &[Example],
-    most_tokens: Option<usize>,
-) -> Result<Gradients> {
-    let device = parameters.device();
-    let total = total_weight(step, examples, dims)?;
-    let mut sum = Gradients { loss: 0.0, of: BTreeMap::new(), num_predictions: 0, sum_context: 0 };
-    for part in parts(examples, most_tokens) {
-        let batch = Batch::new(part, total, rotary, device)?;
-        sum.num_predictions += batch.num_predictions;
-        sum.sum_context += batch.sum_context;
-        if batch.targets.rows_m.numel() == 0 {
-            continue;
-        }
-        let sizes = || format!("{} tokens at once", batch.tokens.layout.num_tokens);
-        let (loss, grads) = of_part(parameters, dims, &batch).map_err(|error| error.in_step(step, sizes))?;
-        sum.loss += loss;
-        if sum.of.is_empty() {
-            sum.of = grads;
-        } else {
-            let _guard = tch::no_grad_guard();
-            for (name, grad) in grads {
-                let held =
-                    sum.of.get_mut(&name).ok_or_else(|| Error::Invalid(format!("{name} has no gradient")))?;
-                let _same = held.f_add_(&grad)?;
-            }
-        }
-    }
-    Ok(sum)
+/// How steps of a model are differentiated.
+pub(super) struct Differentiation<'a> {
+    pub(super) parameters: &'a Parameters,
+    pub(super) dims: Dims,
+    pub(super) rotary: Rotary,
+    /// Most predictions computed at once.
+    pub(super) most_tokens: Option<usize>,
+    /// What activations and matrix products are computed in; weights and gradients stay `f32`.
+    pub(super) kind: Kind,
+    /// Whether layers keep only their inputs and are computed a second time for their gradient (Chen et al., arXiv
+    /// 1604.06174).
+    pub(super) recompute: bool,
+    /// Share of what layers add that is dropped, and where masks come from.
+    pub(super) dropout: (f64, RootSeed),
 }
 
-/// A part's share of the loss, and its share of the gradient of every parameter.
-fn of_part(parameters: &Parameters, dims: &Dims, batch: &Batch) -> Result<(f64, BTreeMap<String, Tensor>)> {
-    let Targets { rows_m, targets_m, weights_m } = &batch.targets;
-    let transformer = Transformer::new(parameters, dims)?;
-    let hidden_md = transformer.hidden(&batch.tokens, None)?.f_index_select(0, rows_m)?;
-    let loss = cross_entropy(&hidden_md, parameters.head(), targets_m, weights_m)?;
-    // Feeds the gradient made with the loss back into the trunk, which an untied head is no part of.
-    let product = hidden_md.f_mul(&loss.hidden_grad_md)?.f_sum(Kind::Float)?;
-    let (names, trunk): (Vec<&str>, Vec<&Tensor>) =
-        parameters.iter().filter(|(name, _)| *name != HEAD).unzip();
-    let found = Tensor::f_run_backward(&[product], &trunk, false, false)?;
-
-    let _guard = tch::no_grad_guard();
-    let mut grads = BTreeMap::new();
-    for (name, grad) in names.into_iter().zip(found) {
-        grads.insert(name.to_owned(), grad.f_contiguous()?);
-    }
-    if dims.tied {
-        if let Some(grad) = grads.get_mut(EMBEDDING) {
-            let _same = grad.f_add_(&loss.head_grad_vd)?;
+impl Differentiation<'_> {
+    /// Loss and gradients of a step, counted from 1, computed in parts of at most `most_tokens` predictions.
+    pub(super) fn of_step(&self, step: u64, examples: &[Example]) -> Result<StepGradients> {
+        let total = total_weight(step, examples, &self.dims)?;
+        let mut sum = StepGradients { loss: 0.0, of: BTreeMap::new(), num_predictions: 0, sum_context: 0 };
+        for (index, part) in parts(examples, self.most_tokens).into_iter().enumerate() {
+            let batch = Batch::new(part, total, &self.rotary, self.parameters.device())?;
+            sum.num_predictions += batch.num_predictions;
+            sum.sum_context += batch.sum_context;
+            if batch.targets.rows_m.numel() == 0 {
+                continue;
+            }
+            let (share, seed) = self.dropout;
+            let dropout = Dropout { share, seed, part: [step, index as u64] };
+            let sizes = || format!("{} tokens at once", batch.tokens.layout.num_tokens);
+            let (loss, grads) = self.of_part(&batch, &dropout).map_err(|error| error.in_step(step, sizes))?;
+            sum.loss += loss;
+            if sum.of.is_empty() {
+                sum.of = grads;
+            } else {
+                let _guard = tch::no_grad_guard();
+                for (name, grad) in grads {
+                    let held = sum
+                        .of
+                        .get_mut(&name)
+                        .ok_or_else(|| Error::Invalid(format!("{name} has no gradient")))?;
+                    let _same = held.f_add_(&grad)?;
+                }
+            }
         }
-    } else {
-        grads.insert(HEAD.to_owned(), loss.head_grad_vd);
+        Ok(sum)
     }
-    Ok((loss.loss.f_double_value(&[])?, grads))
+
+    /// A part's share of the loss, and its share of the gradient of every parameter.
+    fn of_part(&self, batch: &Batch, dropout: &Dropout) -> Result<(f64, BTreeMap<String, Tensor>)> {
+        let Self { parameters, dims, kind, .. } = self;
+        let start = {
+            let _guard = tch::no_grad_guard();
+            Stream::new(embedded(parameters, &batch.tokens, dims, *kind)?)?
+        };
+        let mut trunk = if self.recompute {
+            self.layer_by_layer(start, batch, dropout)?
+        } else {
+            self.all_at_once(start, batch, dropout)?
+        };
+
+        let _guard = tch::no_grad_guard();
+        let mut table_grad_vd = if dims.tied {
+            trunk.head_grad_vd
+        } else {
+            let zeros = parameters.get(EMBEDDING).f_detach()?.f_zeros_like()?;
+            trunk.grads.insert(HEAD.to_owned(), trunk.head_grad_vd);
+            zeros
+        };
+        let rows_nd = trunk.embedded_grad_nd.f_to_kind(Kind::Float)?.f_contiguous()?;
+        if is_fused(&table_grad_vd) {
+            fused::add_rows_(&table_grad_vd, &batch.tokens.ids_n, &rows_nd)?;
+        } else {
+            let _same = table_grad_vd.f_index_add_(0, &batch.tokens.ids_n, &rows_nd)?;
+        }
+        trunk.grads.insert(EMBEDDING.to_owned(), table_grad_vd);
+        Ok((trunk.loss.f_double_value(&[])?, trunk.grads))
+    }
+
+    /// One graph over all layers.
+    fn all_at_once(&self, start: Stream, batch: &Batch, dropout: &Dropout) -> Result<Trunk> {
+        let start = start.leaves()?;
+        let mut stream = start.shallow_clone();
+        for index in 0..self.dims.layers {
+            stream = self.layer(index)?.forward(&stream, &batch.tokens, self.dims.eps, dropout)?;
+        }
+        let hidden_nd = self.last()?.forward(&stream)?;
+        let loss = cross_entropy(&hidden_nd, self.parameters.head(), &batch.targets)?;
+        let trunk = |name: &str| name != EMBEDDING && name != HEAD;
+        let mut grads = BTreeMap::new();
+        let [embedded_grad_nd] =
+            self.back(&[&hidden_nd], &[&loss.hidden_grad_nd], [&start.x_nd], trunk, &mut grads)?;
+        Ok(Trunk { loss: loss.loss, head_grad_vd: loss.head_grad_vd, embedded_grad_nd, grads })
+    }
+
+    /// A graph over one layer at a time, from the last to the first.
+    fn layer_by_layer(&self, start: Stream, batch: &Batch, dropout: &Dropout) -> Result<Trunk> {
+        let eps = self.dims.eps;
+        let mut inputs = Vec::with_capacity(self.dims.layers as usize);
+        let mut stream = start;
+        for index in 0..self.dims.layers {
+            let _guard = tch::no_grad_guard();
+            let next = self.layer(index)?.forward(&stream, &batch.tokens, eps, dropout)?;
+            inputs.push(std::mem::replace(&mut stream, next));
+        }
+
+        let mut grads = BTreeMap::new();
+        let input = stream.leaves()?;
+        let hidden_nd = self.last()?.forward(&input)?;
+        let loss = cross_entropy(&hidden_nd, self.parameters.head(), &batch.targets)?;
+        let last = |name: &str| name == FINAL_NORM;
+        let both = [&input.x_nd, &input.update_nd];
+        let mut back = self.back(&[&hidden_nd], &[&loss.hidden_grad_nd], both, last, &mut grads)?;
+        for (index, stream) in inputs.into_iter().enumerate().rev() {
+            let index = index as i64;
+            let input = stream.leaves()?;
+            let output = self.layer(index)?.forward(&input, &batch.tokens, eps, dropout)?;
+            let own = |name: &str| is_in_layer(name, index);
+            let both = [&input.x_nd, &input.update_nd];
+            back = self.back(&[&output.x_nd, &output.update_nd], &back.each_ref(), both, own, &mut grads)?;
+        }
+        let [embedded_grad_nd, _] = back;
+        Ok(Trunk { loss: loss.loss, head_grad_vd: loss.head_grad_vd, embedded_grad_nd, grads })
+    }
+
+    fn layer(&self, index: i64) -> Result<Layer> {
+        Layer::new(self.parameters, index, &self.dims, self.kind)
+    }
+
+    fn last(&self) -> Result<Last> {
+        Last::new(self.parameters, &self.dims, self.kind)
+    }
+
+    /// Gradients of `inputs`, and into `grads` those of the parameters whose names are wanted.
+    fn back<const N: usize>(
+        &self,
+        outputs: &[&Tensor],
+        output_grads: &[&Tensor],
+        inputs: [&Tensor; N],
+        wanted: impl Fn(&str) -> bool,
+        grads: &mut BTreeMap<String, Tensor>,
+    ) -> Result<[Tensor; N]> {
+        let (names, parameters): (Vec<&str>, Vec<&Tensor>) =
+            self.parameters.iter().filter(|(name, _)| wanted(name)).unzip();
+        let to: Vec<&Tensor> = inputs.into_iter().chain(parameters).collect();
+        let mut found = fused::backward(outputs, output_grads, &to)?.into_iter();
+        let first = std::array::from_fn(|_| found.next().unwrap_or_default());
+        let _guard = tch::no_grad_guard();
+        for (name, grad) in names.into_iter().zip(found) {
+            grads.insert(name.to_owned(), grad.f_contiguous()?);
+        }
+        Ok(first)
+    }
+}
+
+/// What comes back from the layers.
+struct Trunk {
+    loss: Tensor,
+    head_grad_vd: Tensor,
+    embedded_grad_nd: Tensor,
+    /// Of every parameter but embedding and head.
+    grads: BTreeMap<String, Tensor>,
 }

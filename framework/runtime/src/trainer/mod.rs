@@ -1,7 +1,7 @@
 //! Training: a fixed number of optimizer steps, interrupted and resumed without a trace in the result.
 //!
-//! A step is a function of (weights, moments, step number, batch): nothing is drawn at random while training, so
-//! a resumed job needs no generator state, and on the CPU with the same number of threads it ends bit by bit
+//! A step is a function of (weights, moments, step number, batch): what is drawn at random comes from streams named by
+//! the step, so that a resumed job needs no generator state, and on the CPU with the same number of threads it ends bit by bit
 //! where a straight one would.
 
 mod batch;
@@ -14,11 +14,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use sbp_core::{Cost, Fingerprint, ModelConfig};
-use sbp_plugin::ports::{Start, TrainJob, TrainOutcome, TrainPoint};
+use sbp_plugin::ports::{Precision, Start, TrainJob, TrainOutcome, TrainPoint};
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Kind};
 
-use self::gradients::Gradients;
+use self::gradients::{Differentiation, StepGradients};
 use self::saver::Saver;
 use crate::checkpoint::{publish_folder, start_folder, write_json};
 use crate::error::{Error, Result};
@@ -67,7 +67,18 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         job.observer.resumed(state.step);
     }
 
-    let rotary = Rotary::new(&dims, device)?;
+    let differentiation = Differentiation {
+        parameters: &parameters,
+        dims,
+        rotary: Rotary::new(&dims, device)?,
+        most_tokens: job.tokens_per_microbatch,
+        kind: match job.precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        },
+        recompute: job.recompute_activations,
+        dropout: job.dropout,
+    };
     let mut saver = Saver::new(progress.clone(), state.step);
     let mut saved_at = Instant::now();
     while state.step < job.num_steps {
@@ -80,8 +91,7 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         }
         let step = state.step + 1;
         let examples = job.batches.batch(state.step)?;
-        let gradients =
-            gradients::of_step(step, &parameters, &dims, &rotary, &examples, job.tokens_per_microbatch)?;
+        let gradients = differentiation.of_step(step, &examples)?;
         let lr = job.optimizer.peak_lr * job.schedule.share(state.step, job.num_steps);
         let loss = gradients.loss;
         let grad_norm = optimizer
@@ -167,7 +177,7 @@ fn start_from(folder: &Path, model: &ModelConfig, dims: &Dims, device: Device) -
 }
 
 /// Model FLOPs of a step, by the formula of [`ModelConfig`] at the mean context of its predictions.
-fn step_flops(model: &ModelConfig, vocab_size: usize, step: &Gradients) -> u64 {
+fn step_flops(model: &ModelConfig, vocab_size: usize, step: &StepGradients) -> u64 {
     let mean_context = step.sum_context as f64 / step.num_predictions as f64;
     (model.train_flops_per_token(vocab_size, mean_context) * step.num_predictions as f64).round() as u64
 }

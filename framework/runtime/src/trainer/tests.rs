@@ -8,11 +8,12 @@ use sbp_plugin::slots::schedule::Schedule;
 use tch::{Kind, Tensor};
 
 use super::batch::total_weight;
-use super::gradients::of_step;
 use super::*;
 use crate::language_model::OpenedModel;
+use crate::model::Tokens;
 use crate::model::dims::tiny_model;
-use crate::model::{Tokens, Transformer};
+use crate::model::dropout::Dropout;
+use crate::model::transformer::{Last, Layer, Stream, embedded};
 
 const MARKERS: Markers = Markers { end_of_text: 0, related: 1 };
 
@@ -67,6 +68,7 @@ struct Setting<'a> {
     peak_lr: f64,
     identity: &'a str,
     tokens_per_microbatch: Option<usize>,
+    dropout: f64,
     checkpoint_every_secs: f64,
 }
 
@@ -77,6 +79,7 @@ fn setting(tied: bool) -> Setting<'static> {
         peak_lr: 1e-2,
         identity: "job",
         tokens_per_microbatch: None,
+        dropout: 0.0,
         checkpoint_every_secs: f64::INFINITY,
     }
 }
@@ -101,6 +104,9 @@ fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::R
         identity: Fingerprint::of_bytes(setting.identity.as_bytes()),
         folder,
         tokens_per_microbatch: setting.tokens_per_microbatch,
+        recompute_activations: false,
+        precision: Precision::Fp32,
+        dropout: (setting.dropout, RootSeed(1)),
         checkpoint_every_secs: setting.checkpoint_every_secs,
         observer: watch,
     };
@@ -140,28 +146,47 @@ fn loss_falls_and_everything_is_counted() {
     assert!(!folder.path().join("progress").exists());
 }
 
+fn differentiation(parameters: &Parameters, dims: Dims) -> Differentiation<'_> {
+    let rotary = Rotary::new(&dims, Device::Cpu).unwrap();
+    let dropout = (0.0, RootSeed(1));
+    let kind = Kind::Float;
+    Differentiation { parameters, dims, rotary, most_tokens: None, kind, recompute: false, dropout }
+}
+
+fn tiny_parameters(tied: bool) -> (Dims, Parameters) {
+    let dims = Dims::new(&tiny_model(tied), 50).unwrap();
+    let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
+    parameters.require_grad().unwrap();
+    (dims, parameters)
+}
+
 #[test]
 fn gradients_equal_those_of_plain_autograd() {
     for tied in [true, false] {
-        let dims = Dims::new(&tiny_model(tied), 50).unwrap();
-        let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
-        parameters.require_grad().unwrap();
-        let rotary = Rotary::new(&dims, Device::Cpu).unwrap();
+        let (dims, parameters) = tiny_parameters(tied);
         let mut examples = Repeated.batch(0).unwrap();
         // Half a document without weight, as the seed of a pair has none.
         let half = examples[0].loss_weights.len() / 2;
         examples[0].loss_weights[..half].fill(0.0);
-        let whole = of_step(1, &parameters, &dims, &rotary, &examples, None).unwrap();
-        let in_parts = of_step(1, &parameters, &dims, &rotary, &examples, Some(20)).unwrap();
+        let plain = differentiation(&parameters, dims);
+        let whole = plain.of_step(1, &examples).unwrap();
+        let in_parts = Differentiation { most_tokens: Some(20), ..differentiation(&parameters, dims) };
+        let in_parts = in_parts.of_step(1, &examples).unwrap();
         assert_eq!(whole.num_predictions, in_parts.num_predictions);
         assert_eq!(whole.sum_context, in_parts.sum_context);
 
-        let transformer = Transformer::new(&parameters, &dims).unwrap();
         let (mut sum, mut total) = (Tensor::from(0.0_f32), 0.0);
         for example in &examples {
             let n = example.num_predictions();
-            let tokens = Tokens::lay_out(&[&example.tokens[..n]], &rotary, Device::Cpu).unwrap();
-            let logits = transformer.hidden(&tokens, None).unwrap().matmul(&parameters.head().tr());
+            let tokens = Tokens::lay_out(&[&example.tokens[..n]], &plain.rotary, Device::Cpu).unwrap();
+            let mut stream =
+                Stream::new(embedded(&parameters, &tokens, &dims, Kind::Float).unwrap()).unwrap();
+            for index in 0..dims.layers {
+                let layer = Layer::new(&parameters, index, &dims, Kind::Float).unwrap();
+                stream = layer.forward(&stream, &tokens, dims.eps, &Dropout::NONE).unwrap();
+            }
+            let hidden = Last::new(&parameters, &dims, Kind::Float).unwrap().forward(&stream).unwrap();
+            let logits = hidden.matmul(&parameters.head().tr());
             let targets: Vec<i64> = example.tokens[1..].iter().copied().map(i64::from).collect();
             let picked = logits.log_softmax(-1, Kind::Float).gather(
                 1,
@@ -185,17 +210,73 @@ fn gradients_equal_those_of_plain_autograd() {
 }
 
 #[test]
+fn layers_computed_twice_give_the_same_gradients_bit_by_bit() {
+    for tied in [true, false] {
+        let (dims, parameters) = tiny_parameters(tied);
+        let examples = Repeated.batch(0).unwrap();
+        // With dropout too: the second time drops the same.
+        for share in [0.0, 0.3] {
+            let gradients = |recompute| {
+                let dropout = (share, RootSeed(1));
+                let how = Differentiation { recompute, dropout, ..differentiation(&parameters, dims) };
+                how.of_step(1, &examples).unwrap()
+            };
+            let (kept, twice) = (gradients(false), gradients(true));
+            assert_eq!(kept.loss, twice.loss);
+            assert_eq!(kept.of.len(), twice.of.len());
+            for (name, grad) in &kept.of {
+                assert!(grad.equal(&twice.of[name]), "{name} differs");
+            }
+        }
+    }
+}
+
+#[test]
+fn dropout_changes_a_step_and_follows_its_seed() {
+    let (dims, parameters) = tiny_parameters(true);
+    let examples = Repeated.batch(0).unwrap();
+    let loss = |share, seed| {
+        let how = Differentiation { dropout: (share, RootSeed(seed)), ..differentiation(&parameters, dims) };
+        how.of_step(1, &examples).unwrap().loss
+    };
+    assert_eq!(loss(0.3, 1), loss(0.3, 1));
+    assert_ne!(loss(0.3, 1), loss(0.3, 2));
+    assert_ne!(loss(0.3, 1), loss(0.0, 1));
+}
+
+#[test]
+fn bf16_is_near_f32() {
+    for tied in [true, false] {
+        let (dims, parameters) = tiny_parameters(tied);
+        let examples = Repeated.batch(0).unwrap();
+        let gradients = |kind| {
+            Differentiation { kind, ..differentiation(&parameters, dims) }.of_step(1, &examples).unwrap()
+        };
+        let (full, half) = (gradients(Kind::Float), gradients(Kind::BFloat16));
+        assert!((full.loss - half.loss).abs() < 0.02, "{} and {}", full.loss, half.loss);
+        for (name, grad) in &full.of {
+            assert_eq!(half.of[name].kind(), Kind::Float);
+            let difference = (grad - &half.of[name]).norm().double_value(&[]) / grad.norm().double_value(&[]);
+            assert!(difference < 0.05, "{name} differs by {difference} of its norm");
+        }
+    }
+}
+
+#[test]
 fn an_interrupted_job_ends_bit_by_bit_where_a_straight_one_does() {
-    for (tied, stops) in [(true, vec![7]), (false, vec![7]), (true, (1..20).collect())] {
+    for (tied, dropout, stops) in
+        [(true, 0.0, vec![7]), (false, 0.0, vec![7]), (true, 0.2, (1..20).collect::<Vec<_>>())]
+    {
         let straight = tempfile::tempdir().unwrap();
         let mut whole = Watch::default();
-        let expected = run(&setting(tied), straight.path(), &mut whole).unwrap();
+        let setting = Setting { dropout, ..setting(tied) };
+        let expected = run(&setting, straight.path(), &mut whole).unwrap();
 
         let folder = tempfile::tempdir().unwrap();
         let mut points = Vec::new();
         for (attempt, &step) in stops.iter().enumerate() {
             let mut watch = Watch { stop_after: Some(step), ..Watch::default() };
-            let stopped = run(&setting(tied), folder.path(), &mut watch).unwrap();
+            let stopped = run(&setting, folder.path(), &mut watch).unwrap();
             assert_eq!(stopped, TrainOutcome::Stopped { step });
             assert_eq!(watch.resumed_at, (attempt > 0).then(|| stops[attempt - 1]));
             assert!(!folder.path().join("checkpoint").exists());
@@ -207,7 +288,7 @@ fn an_interrupted_job_ends_bit_by_bit_where_a_straight_one_does() {
             fs::create_dir_all(folder.path().join("checkpoint.unfinished/rest")).unwrap();
         }
         let mut last = Watch::default();
-        assert_eq!(run(&setting(tied), folder.path(), &mut last).unwrap(), expected);
+        assert_eq!(run(&setting, folder.path(), &mut last).unwrap(), expected);
         assert_eq!(last.resumed_at, stops.last().copied());
         points.extend(last.points);
         assert_eq!(points, whole.points);
@@ -266,6 +347,9 @@ fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
             identity: Fingerprint::of_bytes(b"job"),
             folder: folder.path(),
             tokens_per_microbatch: None,
+            recompute_activations: false,
+            precision: Precision::Fp32,
+            dropout: (0.0, RootSeed(1)),
             checkpoint_every_secs: 0.0,
             observer: &mut Kill(12),
         };

@@ -4,6 +4,8 @@
 //! cheap: some 20 ms for 26M parameters, against 75-130 ms for an optimizer made of single operations.
 #![expect(unsafe_code, reason = "calls into the C++ shim, whose functions throw nothing and keep no pointer")]
 
+pub(crate) mod fused;
+
 use crate::error::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
