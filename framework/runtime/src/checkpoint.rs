@@ -11,13 +11,13 @@ use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result, at};
 
-/// A tensor's bytes on their way into a file.
-struct Bytes {
+/// A tensor on its way into a file, copied to the processor's memory when its turn comes.
+struct Outgoing<'a> {
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    tensor: &'a Tensor,
 }
 
-impl View for Bytes {
+impl View for Outgoing<'_> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
@@ -27,39 +27,57 @@ impl View for Bytes {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        Cow::Owned(bytes_of(self.tensor).expect("copying a tensor to the processor's memory"))
     }
 
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        self.tensor.numel() * size_of::<f32>()
     }
 }
 
-/// Writes `f32` tensors by name as a safetensors file, and returns the blake3 hash of its bytes.
-pub(crate) fn write_tensors<'a>(
+fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>> {
+    let plain = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut bytes = vec![0; plain.numel() * size_of::<f32>()];
+    plain.f_copy_data_u8(&mut bytes, plain.numel())?;
+    Ok(bytes)
+}
+
+/// Writes `f32` tensors by name as a safetensors file, one after another, and returns the blake3 hash of its bytes.
+pub(crate) fn write_tensors<'a, N: AsRef<str> + Ord + std::fmt::Display>(
     path: &Path,
-    tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
+    tensors: impl IntoIterator<Item = (N, &'a Tensor)>,
 ) -> Result<blake3::Hash> {
-    let mut views = Vec::new();
-    for (name, tensor) in tensors {
-        let plain =
-            tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
-        let mut bytes = vec![0; plain.numel() * size_of::<f32>()];
-        plain.f_copy_data_u8(&mut bytes, plain.numel())?;
-        views.push((name, Bytes { shape: plain.size().iter().map(|&size| size as usize).collect(), bytes }));
-    }
+    let outgoing = tensors.into_iter().map(|(name, tensor)| {
+        (name, Outgoing { shape: tensor.size().iter().map(|&size| size as usize).collect(), tensor })
+    });
     // What Hugging Face's readers ask for.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| Error::Tensor(error.to_string()))?;
-    write_whole(path, &bytes)?;
-    Ok(blake3::hash(&bytes))
+    // The writer makes a file for its owner alone and renames it over this one.
+    let permissions = File::create(path).and_then(|file| file.metadata()).map_err(at(path))?.permissions();
+    safetensors::serialize_to_file(outgoing, Some(metadata), path)
+        .map_err(|error| at(path)(std::io::Error::other(error)))?;
+    fs::set_permissions(path, permissions).map_err(at(path))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(at(path))?;
+    hash_of(path).map_err(at(path))
+}
+
+/// The blake3 hash of a file, read piece by piece.
+pub(crate) fn hash_of(path: &Path) -> std::io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize())
 }
 
 /// Reads a safetensors file: floating-point tensors of any width.
 pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let broken = |reason: String| Error::NotACheckpoint { path: path.to_owned(), reason };
-    let bytes = fs::read(path).map_err(at(path))?;
+    let file = File::open(path).map_err(at(path))?;
+    #[expect(
+        unsafe_code,
+        reason = "a mapped file: whoever changes a checkpoint while it is read gets what that gives"
+    )]
+    // SAFETY: the map is read only while this function runs, and every tensor is a copy.
+    let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(at(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {

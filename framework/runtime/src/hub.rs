@@ -14,6 +14,9 @@ use crate::checkpoint::{read_tensors, write_json, write_tensors};
 use crate::error::{Error, Result, at};
 use crate::model::{Dims, Parameters};
 
+/// Most bytes of weights in one file.
+pub(crate) const SHARD_BYTES: u64 = 5_000_000_000;
+
 /// Writes a model into an existing folder.
 pub(crate) fn export(
     folder: &Path,
@@ -21,12 +24,58 @@ pub(crate) fn export(
     vocab_size: usize,
     parameters: &Parameters,
 ) -> Result<()> {
+    export_in_shards(folder, model, vocab_size, parameters, SHARD_BYTES)
+}
+
+/// Writes a model, its weights in files of at most `shard_bytes` (or one tensor).
+pub(crate) fn export_in_shards(
+    folder: &Path,
+    model: &ModelConfig,
+    vocab_size: usize,
+    parameters: &Parameters,
+    shard_bytes: u64,
+) -> Result<()> {
     write_json(&folder.join("config.json"), &config_json(model, vocab_size))?;
     // Present so that `generate` of other programs does not guess; decoding is chosen by the caller.
     write_json(&folder.join("generation_config.json"), &json!({"do_sample": true}))?;
-    let tensors = parameters.iter().map(|(name, tensor)| (name.to_owned(), tensor));
-    write_tensors(&folder.join("model.safetensors"), tensors)?;
-    Ok(())
+    let shards = shards(parameters, shard_bytes);
+    if let [all] = shards.as_slice() {
+        write_tensors(&folder.join("model.safetensors"), all.iter().copied())?;
+        return Ok(());
+    }
+    let mut weight_map = BTreeMap::new();
+    for (index, shard) in shards.iter().enumerate() {
+        let file = format!("model-{:05}-of-{:05}.safetensors", index + 1, shards.len());
+        write_tensors(&folder.join(&file), shard.iter().copied())?;
+        weight_map.extend(shard.iter().map(|(name, _)| ((*name).to_owned(), file.clone())));
+    }
+    let total_size: u64 = parameters.iter().map(|(_, tensor)| f32_bytes(tensor)).sum();
+    let index = json!({"metadata": {"total_size": total_size}, "weight_map": weight_map});
+    write_json(&folder.join(INDEX), &index)
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Tensors in the order of their names, cut where the next one would make a file too large.
+fn shards(parameters: &Parameters, most_bytes: u64) -> Vec<Vec<(&str, &Tensor)>> {
+    let mut shards = vec![Vec::new()];
+    let mut held = 0;
+    for (name, tensor) in parameters.iter() {
+        let bytes = f32_bytes(tensor);
+        if held > 0 && held + bytes > most_bytes {
+            shards.push(Vec::new());
+            held = 0;
+        }
+        held += bytes;
+        if let Some(last) = shards.last_mut() {
+            last.push((name, tensor));
+        }
+    }
+    shards
+}
+
+fn f32_bytes(tensor: &Tensor) -> u64 {
+    (tensor.numel() * size_of::<f32>()) as u64
 }
 
 fn config_json(model: &ModelConfig, vocab_size: usize) -> Value {
@@ -149,7 +198,7 @@ pub(crate) fn read_parameters(folder: &Path, dims: &Dims, device: Device) -> Res
 }
 
 fn read_all_tensors(folder: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let index = folder.join("model.safetensors.index.json");
+    let index = folder.join(INDEX);
     if !index.exists() {
         return read_tensors(&folder.join("model.safetensors"));
     }
@@ -190,6 +239,27 @@ mod tests {
         for ((name, tensor), (other_name, other)) in parameters.iter().zip(back.iter()) {
             assert!(name == other_name && tensor.equal(other));
         }
+    }
+
+    #[test]
+    fn shards_hold_every_tensor_once_and_no_more_than_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = ModelConfig { num_layers: 3, ..ModelConfig::default() };
+        let dims = Dims::new(&model, 77).unwrap();
+        let parameters = Parameters::fresh(&dims, RootSeed(1).stream("init", &[]), Device::Cpu).unwrap();
+        let most = 400_000;
+        for shard in shards(&parameters, most) {
+            let bytes: u64 = shard.iter().map(|(_, tensor)| f32_bytes(tensor)).sum();
+            assert!(bytes <= most || shard.len() == 1);
+        }
+        export_in_shards(folder.path(), &model, 77, &parameters, most).unwrap();
+        let back = read_parameters(folder.path(), &dims, Device::Cpu).unwrap();
+        for ((name, tensor), (other_name, other)) in parameters.iter().zip(back.iter()) {
+            assert!(name == other_name && tensor.equal(other));
+        }
+        fs::remove_file(folder.path().join("model-00002-of-00005.safetensors")).unwrap();
+        let missing = read_parameters(folder.path(), &dims, Device::Cpu).err().unwrap().to_string();
+        assert!(missing.contains("model-00002-of-00005.safetensors"), "{missing}");
     }
 
     #[test]

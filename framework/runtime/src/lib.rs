@@ -13,6 +13,8 @@ mod loss;
 mod model;
 pub mod native;
 mod optim;
+#[cfg(test)]
+mod parity;
 mod progress;
 mod runtime;
 mod sampling;

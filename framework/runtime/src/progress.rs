@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::checkpoint::{
-    publish_folder, read_tensors, remove_folder, start_folder, write_json, write_tensors,
+    hash_of, publish_folder, read_tensors, remove_folder, start_folder, write_json, write_tensors,
 };
 use crate::error::{Error, Result, at};
 
@@ -154,7 +154,7 @@ fn read(path: &Path) -> Option<Resumed> {
     }
     let tensors = |name: &str| {
         let file = path.join(name);
-        let hash = blake3::hash(&fs::read(&file).ok()?).to_hex().to_string();
+        let hash = hash_of(&file).ok()?.to_hex().to_string();
         if sealed.files.get(name) == Some(&hash) { read_tensors(&file).ok() } else { None }
     };
     Some(Resumed { weights: tensors(WEIGHTS)?, optimizer: tensors(OPTIMIZER)?, state: sealed.state })

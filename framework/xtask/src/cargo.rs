@@ -47,6 +47,27 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The tests that compare with PyTorch and transformers, on a Python that has them.
+pub(crate) fn parity(python: &Path, args: &[String]) -> Result<ExitCode> {
+    let of = |package: &str| {
+        let mut command = cargo();
+        command.args(["test", "--package", package]).env("SBP_PEER_PYTHON", python);
+        command
+    };
+    let mut logits = of("sbp-runtime");
+    logits.args(["--lib", "parity::", "--", "--include-ignored"]).args(args);
+    let mut checkpoints = of("sbp-tests");
+    checkpoints.args(["--test", "parity", "--", "--include-ignored"]).args(args);
+    for (heading, command) in
+        [("logits of models, both ways", &mut logits), ("checkpoints of a study", &mut checkpoints)]
+    {
+        if let Some(code) = step(heading, command)? {
+            return Ok(code);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Whether generated files are written or only compared.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Generate {

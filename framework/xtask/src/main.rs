@@ -22,6 +22,7 @@ usage: cargo xtask VERB
   test [ARGS...] formatting, lints, every test, the recipes as editors see them; ARGS go to
                  `cargo test --workspace`
   gen [--check]  write the generated files (schemas, reference pages), or only compare them
+  parity         the tests that compare with PyTorch and transformers, which are fetched at first use
   bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
   help           this text
 
@@ -74,6 +75,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("gen", [flag]) if flag == "--check" => {
             setup::run()?;
             cargo::generate(cargo::Generate::Check)
+        }
+        ("parity", args) => {
+            setup::run()?;
+            cargo::parity(&setup::peers()?, args)
         }
         ("bench", [name, rest @ ..]) if name == "train" => {
             setup::run()?;

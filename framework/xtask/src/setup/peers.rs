@@ -1,4 +1,4 @@
-//! The Python that benchmarks compare with: PyTorch and transformers in an environment of their own.
+//! The Python that benchmarks and parity tests compare with: PyTorch and transformers in an environment of their own.
 
 use super::{VERSION, cache, pip, say};
 use crate::Result;
@@ -14,7 +14,7 @@ pub(crate) fn peers() -> Result<PathBuf> {
     }
     let key = format!("peers-torch-{VERSION}-transformers-{TRANSFORMERS}");
     let folder = cache::publish_once(&cache::folder()?, &key, |staging| {
-        pip::require("what the benchmarks compare with")?;
+        pip::require("what is compared with")?;
         say(&format!(
             "fetching torch {VERSION} and transformers {TRANSFORMERS} (some GB, once per user) with pip"
         ));
