@@ -20,6 +20,7 @@ pub mod embedders;
 pub mod evaluators;
 pub mod mixers;
 pub mod objectives;
+pub mod optimizers;
 pub mod pair_filters;
 pub mod retrievers;
 pub mod schedules;

@@ -2,6 +2,7 @@
 
 pub mod constant;
 pub mod cosine;
+pub mod linear;
 pub mod warmup_stable_decay;
 
 /// The share of the peak while it rises: reaches 1 at the last of `warmup` steps. None once warm.

@@ -67,6 +67,11 @@ fn objectives() {
 }
 
 #[test]
+fn optimizers() {
+    selected().iter().for_each(contract::optimizer);
+}
+
+#[test]
 fn pair_filters() {
     selected().iter().for_each(contract::pair_filter);
 }

@@ -132,7 +132,7 @@ fn five_mistakes_are_five_located_problems() {
         (Code::WrongType, 21, 15, 6),
         (Code::UnknownKind, 34, 8, 7),
         (Code::UnknownField, 37, 1, 10),
-        (Code::OutOfRange, 79, 41, 3),
+        (Code::OutOfRange, 81, 41, 3),
     ];
     assert_eq!(found, expected);
 }

@@ -10,6 +10,7 @@ use sbp_plugin::slots::arm::{Arm, Share, Supply};
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
 use sbp_plugin::slots::embedder::{Embedder, Embeddings};
 use sbp_plugin::slots::mixer::{Draw, Mixer, Pool};
+use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Update};
 use sbp_plugin::slots::retriever::{Retriever, SearchContext};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_plugin::slots::synthesizer::{Request, Synthesizer};
@@ -59,6 +60,7 @@ register!(slots::Embedder => PanickingConfig);
 panicking!(Arm, dyn Arm);
 panicking!(DocumentFilter, dyn DocumentFilter);
 panicking!(Mixer, dyn Mixer);
+panicking!(Optimizer, dyn Optimizer);
 panicking!(Retriever, dyn Retriever);
 panicking!(Schedule, dyn Schedule);
 panicking!(Synthesizer, dyn Synthesizer);
@@ -96,6 +98,12 @@ impl Retriever for Panicking {
         _: &mut SearchContext<'_>,
     ) -> Result<Vec<Vec<Neighbor>>> {
         panic!("a bug among {} queries", queries.len())
+    }
+}
+
+impl Optimizer for Panicking {
+    fn update(&self, _: &Parameter<'_>) -> Update {
+        panic!("an optimizer's bug")
     }
 }
 

@@ -114,7 +114,7 @@ fn an_arm_may_train_with_settings_of_its_own() {
     let trained = || std::fs::read_dir(home.path().join("store/train")).expect("it is there").count();
     study(home.path(), &[]);
     let before = trained();
-    study(home.path(), &["arms.repetition.training={ weight_decay = 0.3 }"]);
+    study(home.path(), &["arms.repetition.training={ max_grad_norm = 0.3 }"]);
     // One artifact and its lock: the other arms are the same as before.
     assert_eq!(trained(), before + 2);
 }

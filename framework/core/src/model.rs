@@ -40,6 +40,11 @@ pub struct ModelConfig {
     /// Standard deviation of fresh weights; projections into the residual stream get 1/sqrt(2 x layers) of it.
     #[schemars(range(min = 0.0))]
     pub initializer_range: f64,
+    /// Width at which the learning rate was tuned: initial weights and learning rates are then scaled as muP does (Yang
+    /// et al., arXiv 2203.03466), so that it holds for this width. By default nothing is scaled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub mup_base_width: Option<usize>,
 }
 
 impl Default for ModelConfig {
@@ -57,6 +62,7 @@ impl Default for ModelConfig {
             tie_embeddings: true,
             // Radford et al. 2019, and Hugging Face's default.
             initializer_range: 0.02,
+            mup_base_width: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::slots::optimizer::Optimizer;
 use crate::slots::schedule::Schedule;
 
 /// Text to tokens and back.
@@ -98,23 +99,6 @@ pub trait TopK {
     fn top_k(&mut self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>>;
 }
 
-/// Decoupled weight decay Adam (Loshchilov and Hutter, arXiv 1711.05101) and what surrounds one step of it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamW {
-    /// Learning rate at the top of the schedule.
-    pub peak_lr: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled decay per unit of learning rate; norms and embeddings are not decayed.
-    pub weight_decay: f64,
-    /// Gradients are scaled down to this global L2 norm; none leaves them alone.
-    pub max_grad_norm: Option<f64>,
-}
-
 /// Where a model's weights start.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one exists a training job, so its size is no concern")]
@@ -142,10 +126,14 @@ pub struct TrainJob<'a> {
     pub vocab_size: usize,
     /// Initial weights.
     pub start: Start<'a>,
-    /// The optimizer.
-    pub optimizer: AdamW,
+    /// How parameters are updated.
+    pub optimizer: &'a dyn Optimizer,
+    /// Learning rate at the top of the schedule.
+    pub peak_lr: f64,
     /// Learning rate as a share of the peak, by step.
     pub schedule: &'a dyn Schedule,
+    /// Gradients are scaled down to this global L2 norm; none leaves them alone.
+    pub max_grad_norm: Option<f64>,
     /// Number of optimizer steps, no more and no fewer.
     pub num_steps: u64,
     /// The data, by step.

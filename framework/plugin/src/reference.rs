@@ -43,6 +43,7 @@ pub fn cards() -> Vec<Card> {
     of::<slots::DocumentFilter>(&mut cards);
     of::<slots::Mixer>(&mut cards);
     of::<slots::Arm>(&mut cards);
+    of::<slots::Optimizer>(&mut cards);
     of::<slots::Schedule>(&mut cards);
     of::<slots::Evaluator>(&mut cards);
     of::<slots::Tracker>(&mut cards);

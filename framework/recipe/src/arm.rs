@@ -43,22 +43,10 @@ pub struct TrainingDelta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Selected<slots::Schedule>")]
     pub schedule: Option<Selected<slots::Schedule>>,
-    /// AdamW's decay of the first moment.
+    /// How parameters are updated.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub beta1: Option<f64>,
-    /// AdamW's decay of the second moment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub beta2: Option<f64>,
-    /// AdamW's term added to the root of the second moment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0, max = 1.0))]
-    pub eps: Option<f64>,
-    /// AdamW's decoupled weight decay; norms and embeddings are not decayed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", range(min = 0.0))]
-    pub weight_decay: Option<f64>,
+    #[schemars(with = "Selected<slots::Optimizer>")]
+    pub optimizer: Option<Selected<slots::Optimizer>>,
     /// Gradients are scaled down to this global L2 norm.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "f64", extend("exclusiveMinimum" = 0.0))]
@@ -76,10 +64,7 @@ impl TrainingDelta {
             tokens_per_step: shared.tokens_per_step,
             peak_lr: self.peak_lr.unwrap_or(shared.peak_lr),
             schedule: self.schedule.as_ref().unwrap_or(&shared.schedule).clone(),
-            beta1: self.beta1.unwrap_or(shared.beta1),
-            beta2: self.beta2.unwrap_or(shared.beta2),
-            eps: self.eps.unwrap_or(shared.eps),
-            weight_decay: self.weight_decay.unwrap_or(shared.weight_decay),
+            optimizer: self.optimizer.as_ref().unwrap_or(&shared.optimizer).clone(),
             max_grad_norm: self.max_grad_norm.unwrap_or(shared.max_grad_norm),
             dropout: self.dropout.unwrap_or(shared.dropout),
             precision: shared.precision,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sbp_core::{Duration, ModelConfig};
-use sbp_plugin::ports::{AdamW, Precision};
+use sbp_plugin::ports::Precision;
 use sbp_plugin::registry::{Choice, RecipePath, Slot};
 use sbp_plugin::{Selected, slots};
 use schemars::JsonSchema;
@@ -112,6 +112,7 @@ impl Recipe {
             ("/corpus".to_owned(), &self.corpus),
             ("/mixer".to_owned(), &self.mixer),
             ("/training/schedule".to_owned(), &self.training.schedule),
+            ("/training/optimizer".to_owned(), &self.training.optimizer),
         ];
         if let Some(embedder) = &self.embedder {
             choices.push(("/embedder".to_owned(), embedder));
@@ -123,6 +124,7 @@ impl Recipe {
         if let Some(section) = &self.synthesizer {
             choices.push(("/synthesizer/objective".to_owned(), &section.objective));
             choices.push(("/synthesizer/tuning/schedule".to_owned(), &section.tuning.schedule));
+            choices.push(("/synthesizer/tuning/optimizer".to_owned(), &section.tuning.optimizer));
             choices.push(("/synthesizer/sampling".to_owned(), &section.sampling));
             list("/synthesizer/filters", &section.filters, &mut choices);
         }
@@ -130,6 +132,9 @@ impl Recipe {
             let at = format!("/arms/{}", escape(name));
             if let Some(schedule) = &arm.training.schedule {
                 choices.push((format!("{at}/training/schedule"), schedule));
+            }
+            if let Some(optimizer) = &arm.training.optimizer {
+                choices.push((format!("{at}/training/optimizer"), optimizer));
             }
             choices.push((at, &arm.plugin));
         }
@@ -299,22 +304,8 @@ pub struct TrainingSection {
     pub peak_lr: f64,
     /// Learning rate over time.
     pub schedule: Selected<slots::Schedule>,
-    /// AdamW's decay of the first moment.
-    #[serde(default = "default_beta1")]
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub beta1: f64,
-    /// AdamW's decay of the second moment.
-    #[serde(default = "default_beta2")]
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub beta2: f64,
-    /// AdamW's term added to the root of the second moment.
-    #[serde(default = "default_eps")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub eps: f64,
-    /// AdamW's decoupled weight decay; norms and embeddings are not decayed.
-    #[serde(default = "default_weight_decay")]
-    #[schemars(range(min = 0.0))]
-    pub weight_decay: f64,
+    /// How parameters are updated.
+    pub optimizer: Selected<slots::Optimizer>,
     /// Gradients are scaled down to this global L2 norm.
     #[serde(default = "default_max_grad_norm")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -328,34 +319,8 @@ pub struct TrainingSection {
     pub precision: Precision,
 }
 
-fn default_beta1() -> f64 {
-    0.9
-}
-fn default_beta2() -> f64 {
-    0.95
-}
-fn default_eps() -> f64 {
-    1e-8
-}
-fn default_weight_decay() -> f64 {
-    0.1
-}
 fn default_max_grad_norm() -> f64 {
     1.0
-}
-
-impl TrainingSection {
-    /// The optimizer it describes.
-    pub fn optimizer(&self) -> AdamW {
-        AdamW {
-            peak_lr: self.peak_lr,
-            beta1: self.beta1,
-            beta2: self.beta2,
-            eps: self.eps,
-            weight_decay: self.weight_decay,
-            max_grad_norm: Some(self.max_grad_norm),
-        }
-    }
 }
 
 /// How much compute every arm gets.

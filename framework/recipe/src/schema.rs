@@ -313,6 +313,16 @@ pub(crate) fn homes(name: &str) -> Vec<Home> {
     found
 }
 
+/// Where an option of this name stands in the tables below some, by their names from there; nearest first.
+pub(crate) fn homes_below(here: &[&'static Value], name: &str) -> Vec<Home> {
+    let mut found = Vec::new();
+    for schema in here {
+        find_homes(schema, name, "", None, &mut found);
+    }
+    found.sort_by_key(|home| home.table.split('.').count());
+    found
+}
+
 fn find_homes(
     schema: &'static Value,
     name: &str,

@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use sbp_core::{Example, Fingerprint, ModelConfig, RootSeed, TokenId};
 use sbp_plugin::Result;
-use sbp_plugin::ports::{AdamW, BatchSource, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
+use sbp_plugin::ports::{BatchSource, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
+use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
 use tch::{Kind, Tensor};
@@ -74,6 +75,17 @@ impl BatchSource for Batches {
         let start = step as usize * self.rows * width;
         let rows = self.tokens[start..start + self.rows * width].chunks(width);
         Ok(rows.map(|row| Example { tokens: row.to_vec(), loss_weights: vec![1.0; width] }).collect())
+    }
+}
+
+/// AdamW that leaves norms and embeddings undecayed.
+struct AdamW;
+
+impl Optimizer for AdamW {
+    fn update(&self, parameter: &Parameter<'_>) -> Update {
+        let decays = matches!(parameter.role, Role::Head | Role::Projection);
+        let rule = Rule::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8 };
+        Update { rule, lr_scale: 1.0, weight_decay: if decays { 0.1 } else { 0.0 } }
     }
 }
 
@@ -143,21 +155,15 @@ fn train(
     } else {
         Batches::read(batches, size)?
     };
-    let optimizer = AdamW {
-        // Low enough that no spike of the loss amplifies rounding until the comparison means nothing.
-        peak_lr: 3e-4,
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.1,
-        max_grad_norm: Some(1.0),
-    };
     runtime.train(TrainJob {
         model: &size.model,
         vocab_size: size.vocab_size,
         start,
-        optimizer,
+        optimizer: &AdamW,
+        // Low enough that no spike of the loss amplifies rounding until the comparison means nothing.
+        peak_lr: 3e-4,
         schedule: &Constant,
+        max_grad_norm: Some(1.0),
         num_steps,
         batches: &mut batches,
         identity: Fingerprint::of_bytes(b"bench"),

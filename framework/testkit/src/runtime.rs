@@ -72,7 +72,7 @@ impl Runtime for BigramRuntime {
             }
             let batch = job.batches.batch(state.step)?;
             let point = step(&mut state, batch, job.num_steps)?;
-            let lr = job.optimizer.peak_lr * job.schedule.share(point.step - 1, job.num_steps);
+            let lr = job.peak_lr * job.schedule.share(point.step - 1, job.num_steps);
             job.observer.step(&TrainPoint { lr, ..point });
         }
         publish(&state.model, job.folder)?;
@@ -168,7 +168,8 @@ fn write(folder: &Path, file: &str, value: &impl Serialize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use sbp_core::{Example, ModelConfig, RootSeed};
-    use sbp_plugin::ports::{AdamW, BatchSource, TrainObserver};
+    use sbp_plugin::ports::{BatchSource, TrainObserver};
+    use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
     use sbp_plugin::slots::schedule::Schedule;
 
     use super::*;
@@ -206,28 +207,33 @@ mod tests {
         }
     }
 
+    /// AdamW that leaves norms and embeddings undecayed.
+    struct AdamW;
+
+    impl Optimizer for AdamW {
+        fn update(&self, parameter: &Parameter<'_>) -> Update {
+            let decays = matches!(parameter.role, Role::Head | Role::Projection);
+            let rule = Rule::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8 };
+            Update { rule, lr_scale: 1.0, weight_decay: if decays { 0.1 } else { 0.0 } }
+        }
+    }
+
     fn train(folder: &Path, identity: &str, start: Start<'_>, watch: &mut Watch) -> Result<TrainOutcome> {
-        let optimizer = AdamW {
-            peak_lr: 1e-3,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            max_grad_norm: None,
-        };
         BigramRuntime::default().train(TrainJob {
             model: &ModelConfig::default(),
             vocab_size: 258,
             start,
-            optimizer,
+            optimizer: &AdamW,
+            peak_lr: 1e-3,
             schedule: &Flat,
+            max_grad_norm: None,
             num_steps: 10,
             batches: &mut Batches,
             identity: Fingerprint::of_bytes(identity.as_bytes()),
             folder,
             tokens_per_microbatch: None,
             recompute_activations: false,
-            precision: Precision::Fp32,
+            precision: sbp_plugin::ports::Precision::Fp32,
             dropout: (0.0, RootSeed(1)),
             checkpoint_every_secs: 1e9,
             observer: watch,

@@ -43,6 +43,7 @@ pub(crate) struct Job<'j> {
 pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Job<'_>) -> Result<()> {
     let label = job.label;
     let schedule = job.training.schedule.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
+    let optimizer = job.training.optimizer.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
     let mut observer = TrainWatch {
         watch: &mut study.watch,
         stage: label,
@@ -55,8 +56,10 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         model: &study.plan.recipe.model,
         vocab_size: tokens.tokenizer.vocab_size(),
         start: job.start,
-        optimizer: job.training.optimizer(),
+        optimizer: optimizer.as_ref(),
+        peak_lr: job.training.peak_lr,
         schedule: schedule.as_ref(),
+        max_grad_norm: Some(job.training.max_grad_norm),
         num_steps: job.num_steps,
         batches: job.batches,
         identity: job.identity,

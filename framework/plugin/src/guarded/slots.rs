@@ -18,6 +18,7 @@ use crate::slots::embedder::{EmbedContext, Embedder, Embeddings};
 use crate::slots::evaluator::{EvalContext, Evaluator, Score};
 use crate::slots::mixer::{Draw, Mixer, Pool};
 use crate::slots::objective::Objective;
+use crate::slots::optimizer::{Optimizer, Parameter, Update};
 use crate::slots::pair_filter::{PairFilter, Verdict};
 use crate::slots::retriever::{Retriever, SearchContext};
 use crate::slots::schedule::Schedule;
@@ -139,6 +140,12 @@ impl Retriever for Guarded<dyn Retriever> {
             let lists = found.len();
             one_each(found, lists, queries.len(), "lists of neighbors")
         })
+    }
+}
+
+impl Optimizer for Guarded<dyn Optimizer> {
+    fn update(&self, parameter: &Parameter<'_>) -> Update {
+        self.call(|optimizer| optimizer.update(parameter))
     }
 }
 

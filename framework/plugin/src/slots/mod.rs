@@ -7,6 +7,7 @@ pub mod embedder;
 pub mod evaluator;
 pub mod mixer;
 pub mod objective;
+pub mod optimizer;
 pub mod pair_filter;
 pub mod retriever;
 pub mod schedule;
@@ -58,6 +59,7 @@ slot!(
     dyn objective::Objective,
     "Turns a pair into a training sequence and a seed document into a prompt."
 );
+slot!(Optimizer, "optimizer", dyn optimizer::Optimizer, "Says how every parameter of a model is updated.");
 slot!(
     PairFilter,
     "pair_filter",

@@ -1,6 +1,6 @@
 //! Names that are not known, and names that are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sbp_plugin::reference::{Card, cards};
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub(super) fn unknown_field(
     let list = format!("{lists} {}", listed(options.keys().copied()));
     let near = nearest(key, options.keys().copied()).or_else(|| described_as(key, &options));
     // A name that another table knows is no typo.
-    let (hint, meant) = match (belongs_to(key, here), near) {
+    let (hint, meant) = match (belongs_to(key, pointer, here), near) {
         (Some(belongs), _) => (Some(belongs), Some(key).filter(|key| *key == "extends")),
         (None, Some(near)) => (Some(format!("did you mean `{near}`?")), Some(near)),
         (None, None) => (belongs_by_options(key, value), None),
@@ -66,10 +66,13 @@ fn described_as<'a>(key: &str, options: &BTreeMap<&'a str, &str>) -> Option<&'a 
 }
 
 /// Where an option of this name stands, if that is one place or two.
-fn belongs_to(key: &str, here: &[&'static Value]) -> Option<String> {
+fn belongs_to(key: &str, pointer: &str, here: &[&'static Value]) -> Option<String> {
     let other_kinds = schema::kinds_with(here, key);
     if !other_kinds.is_empty() {
         return Some(format!("`{key}` is an option of kind {}", listed(other_kinds)));
+    }
+    if let (false, Some(home)) = (pointer.is_empty(), schema::homes_below(here, key).first()) {
+        return Some(format!("`{key}` belongs to `[{}.{}]`", dotted(pointer), home.table));
     }
     match homes(key).as_slice() {
         [Home { table, .. }] if table.is_empty() && key == "extends" => {
@@ -93,19 +96,23 @@ fn named(home: &Home) -> String {
 fn belongs_by_options(key: &str, value: &Value) -> Option<String> {
     let mut tables: Vec<(usize, String)> = Vec::new();
     for option in value.as_object()?.keys().filter(|option| *option != "kind") {
-        for home in homes(option) {
-            match tables.iter_mut().find(|(_, table)| *table == home.table) {
+        // Several plugins of one slot may know it.
+        for table in homes(option).into_iter().map(|home| home.table).collect::<BTreeSet<_>>() {
+            match tables.iter_mut().find(|(_, other)| *other == table) {
                 Some((count, _)) => *count += 1,
-                None => tables.push((1, home.table)),
+                None => tables.push((1, table)),
             }
         }
     }
     let most = tables.iter().map(|(count, _)| *count).max()?;
-    let best: Vec<String> = tables
-        .into_iter()
-        .filter(|(count, _)| *count == most)
-        .map(|(_, table)| format!("`[{table}]`"))
-        .collect();
+    let mut best: Vec<String> =
+        tables.into_iter().filter(|(count, _)| *count == most).map(|(_, table)| table).collect();
+    // A table of that name, in one of the recipe's own sections.
+    let is_it = |table: &String| table.ends_with(&format!(".{key}")) && !table.contains("NAME");
+    if best.iter().any(is_it) {
+        best.retain(is_it);
+    }
+    let best: Vec<String> = best.iter().map(|table| format!("`[{table}]`")).collect();
     (best.len() <= 2).then(|| format!("the options in `[{key}]` belong to {}", best.join(" or ")))
 }
 

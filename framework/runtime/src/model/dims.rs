@@ -1,7 +1,9 @@
 //! Sizes of a model, converted once from the recipe's `usize` to the `i64` that tensors count in.
 
 use sbp_core::ModelConfig;
+use sbp_plugin::slots::optimizer::Role;
 
+use super::parameters::FINAL_NORM;
 use crate::error::Result;
 
 /// The letters of the shape suffixes in this folder.
@@ -34,6 +36,11 @@ pub(crate) struct Dims {
     pub(crate) tied: bool,
     /// Standard deviation of fresh weights.
     pub(crate) init_std: f64,
+    /// How many times wider than its base the model is, 1 where no base is named: muP (Yang et al., arXiv 2203.03466,
+    /// table 8). Fresh projections are narrower by its root, logits smaller by it, and Adam's rates of projections
+    /// smaller by it, so that the best learning rate of the base width stays the best. The factor of the logits is in
+    /// the gain of the last norm, whose rate it divides too, so that a checkpoint is an ordinary model.
+    pub(crate) mup: f64,
 }
 
 impl Dims {
@@ -53,7 +60,17 @@ impl Dims {
             theta: model.rope_theta,
             tied: model.tie_embeddings,
             init_std: model.initializer_range,
+            mup: model.mup_base_width.map_or(1.0, |base| model.hidden_size as f64 / base as f64),
         })
+    }
+
+    /// What muP multiplies Adam's learning rate of a parameter by.
+    pub(crate) fn mup_lr_scale(&self, name: &str, role: Role) -> f64 {
+        match role {
+            Role::Projection => 1.0 / self.mup,
+            Role::Norm if name == FINAL_NORM => 1.0 / self.mup,
+            Role::Norm | Role::Embedding | Role::Head => 1.0,
+        }
     }
 }
 

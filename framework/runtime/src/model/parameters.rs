@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sbp_core::{RngStream, RootSeed};
+use sbp_plugin::slots::optimizer::Role;
 use tch::{Device, Kind, Tensor};
 
 use super::Dims;
@@ -53,9 +54,14 @@ pub(crate) fn shapes(dims: &Dims) -> BTreeMap<String, Vec<i64>> {
     shapes
 }
 
-/// Whether weight decay leaves a parameter alone: gains of norms, and the embedding.
-pub(crate) fn is_undecayed(name: &str) -> bool {
-    name == EMBEDDING || name.ends_with("norm.weight")
+/// What a parameter does.
+pub(crate) fn role(name: &str) -> Role {
+    match name {
+        EMBEDDING => Role::Embedding,
+        HEAD => Role::Head,
+        _ if name.ends_with("norm.weight") => Role::Norm,
+        _ => Role::Projection,
+    }
 }
 
 /// The parameters, all `f32`, leaves of the autograd graph when they are trained.
@@ -65,19 +71,23 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     /// Fresh weights: normal with the model's `initializer_range` as deviation, projections into the residual stream narrowed by
-    /// 1/sqrt(2 x layers), gains 1. The same stream gives the same weights, whatever the device.
+    /// 1/sqrt(2 x layers), gains 1; with a base width, as [`Dims::mup`] says. The same stream gives the same weights,
+    /// whatever the device.
     pub(crate) fn fresh(dims: &Dims, mut stream: RngStream, device: Device) -> Result<Self> {
-        let narrowed = dims.init_std / (2.0 * dims.layers as f64).sqrt();
         let mut tensors = BTreeMap::new();
         for (name, shape) in shapes(dims) {
             // A stream of its own for each tensor, so that its size does not move the others' weights.
             let own = RootSeed(stream.next_u64()).stream(&name, &[]);
             let numel = shape.iter().product::<i64>() as usize;
-            let values = if name.ends_with("norm.weight") {
-                vec![1.0; numel]
-            } else {
-                let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-                normal(own, numel, if residual { narrowed } else { dims.init_std })
+            let values = match role(&name) {
+                Role::Norm if name == FINAL_NORM => vec![(1.0 / dims.mup) as f32; numel],
+                Role::Norm => vec![1.0; numel],
+                Role::Embedding | Role::Head => normal(own, numel, dims.init_std),
+                Role::Projection => {
+                    let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
+                    let narrowed = if residual { (2.0 * dims.layers as f64).sqrt() } else { 1.0 };
+                    normal(own, numel, dims.init_std / dims.mup.sqrt() / narrowed)
+                }
             };
             tensors.insert(name, Tensor::f_from_slice(&values)?.f_reshape(&shape)?.f_to_device(device)?);
         }

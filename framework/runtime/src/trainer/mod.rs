@@ -60,9 +60,9 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         (None, Start::From(folder)) => start_from(folder, job.model, &dims, device)?,
     };
     parameters.require_grad()?;
-    let mut optimizer = Optimizer::new(job.optimizer, &parameters)?;
+    let mut optimizer = Optimizer::new(job.optimizer, job.max_grad_norm, &parameters, &dims)?;
     if let Some(resumed) = resumed {
-        optimizer.restore(resumed.optimizer, resumed.state.step)?;
+        optimizer.restore(&resumed.optimizer, resumed.state.step)?;
         state = resumed.state;
         job.observer.resumed(state.step);
     }
@@ -92,7 +92,7 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         let step = state.step + 1;
         let examples = job.batches.batch(state.step)?;
         let gradients = differentiation.of_step(step, &examples)?;
-        let lr = job.optimizer.peak_lr * job.schedule.share(state.step, job.num_steps);
+        let lr = job.peak_lr * job.schedule.share(state.step, job.num_steps);
         let loss = gradients.loss;
         let grad_norm = optimizer
             .step(&gradients.of, lr)
@@ -161,6 +161,7 @@ fn start_from(folder: &Path, model: &ModelConfig, dims: &Dims, device: Device) -
     let comparable = ModelConfig {
         context_length: model.context_length,
         initializer_range: model.initializer_range,
+        mup_base_width: model.mup_base_width,
         ..found.clone()
     };
     if comparable != *model || vocab_size as i64 != dims.v {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use sbp_core::{Example, Markers, RootSeed, TokenId};
-use sbp_plugin::ports::{AdamW, BatchSource, LanguageModel, TrainObserver};
+use sbp_plugin::ports::{BatchSource, LanguageModel, TrainObserver};
 use sbp_plugin::slots::schedule::Schedule;
 use tch::{Kind, Tensor};
 
@@ -14,6 +14,7 @@ use crate::model::Tokens;
 use crate::model::dims::tiny_model;
 use crate::model::dropout::Dropout;
 use crate::model::transformer::{Last, Layer, Stream, embedded};
+use crate::optim::tests::Tested;
 
 const MARKERS: Markers = Markers { end_of_text: 0, related: 1 };
 
@@ -65,6 +66,7 @@ impl TrainObserver for Watch {
 struct Setting<'a> {
     model: ModelConfig,
     start: Start<'a>,
+    optimizer: Tested,
     peak_lr: f64,
     identity: &'a str,
     tokens_per_microbatch: Option<usize>,
@@ -76,6 +78,7 @@ fn setting(tied: bool) -> Setting<'static> {
     Setting {
         model: tiny_model(tied),
         start: Start::Fresh(RootSeed(4).stream("init", &[])),
+        optimizer: Tested::AdamW,
         peak_lr: 1e-2,
         identity: "job",
         tokens_per_microbatch: None,
@@ -85,20 +88,14 @@ fn setting(tied: bool) -> Setting<'static> {
 }
 
 fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::Result<TrainOutcome> {
-    let optimizer = AdamW {
-        peak_lr: setting.peak_lr,
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.1,
-        max_grad_norm: Some(1.0),
-    };
     let job = TrainJob {
         model: &setting.model,
         vocab_size: 50,
         start: setting.start.clone(),
-        optimizer,
+        optimizer: &setting.optimizer,
+        peak_lr: setting.peak_lr,
         schedule: &Linear,
+        max_grad_norm: Some(1.0),
         num_steps: 20,
         batches: &mut Repeated,
         identity: Fingerprint::of_bytes(setting.identity.as_bytes()),
@@ -264,12 +261,14 @@ fn bf16_is_near_f32() {
 
 #[test]
 fn an_interrupted_job_ends_bit_by_bit_where_a_straight_one_does() {
-    for (tied, dropout, stops) in
-        [(true, 0.0, vec![7]), (false, 0.0, vec![7]), (true, 0.2, (1..20).collect::<Vec<_>>())]
-    {
+    for (tied, dropout, optimizer, stops) in [
+        (true, 0.0, Tested::AdamW, vec![7]),
+        (false, 0.0, Tested::Muon, vec![7]),
+        (true, 0.2, Tested::AdamW, (1..20).collect::<Vec<_>>()),
+    ] {
         let straight = tempfile::tempdir().unwrap();
         let mut whole = Watch::default();
-        let setting = Setting { dropout, ..setting(tied) };
+        let setting = Setting { dropout, optimizer, ..setting(tied) };
         let expected = run(&setting, straight.path(), &mut whole).unwrap();
 
         let folder = tempfile::tempdir().unwrap();
@@ -333,14 +332,9 @@ fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
             model: &every_step.model,
             vocab_size: 50,
             start: every_step.start.clone(),
-            optimizer: AdamW {
-                peak_lr: 1e-2,
-                beta1: 0.9,
-                beta2: 0.95,
-                eps: 1e-8,
-                weight_decay: 0.1,
-                max_grad_norm: Some(1.0),
-            },
+            optimizer: &Tested::AdamW,
+            peak_lr: 1e-2,
+            max_grad_norm: Some(1.0),
             schedule: &Linear,
             num_steps: 20,
             batches: &mut Repeated,
@@ -440,4 +434,46 @@ fn examples_that_cannot_be_trained_on_are_named() {
         message(document(vec![1, 2])),
         "step 3: no prediction in its 1 sequences weighs anything in the loss"
     );
+}
+
+#[test]
+fn with_a_base_width_a_step_changes_logits_alike_at_every_width() {
+    let logit_change = |width: usize, mup_base_width| {
+        let model = ModelConfig {
+            hidden_size: width,
+            num_heads: width / 8,
+            num_kv_heads: width / 8,
+            intermediate_size: 2 * width,
+            mup_base_width,
+            ..tiny_model(false)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let logits = |steps: u64| {
+            let dims = Dims::new(&model, 50).unwrap();
+            let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
+            parameters.require_grad().unwrap();
+            let mut optimizer = Optimizer::new(&Tested::AdamW, None, &parameters, &dims).unwrap();
+            let how = differentiation(&parameters, dims);
+            for step in 0..steps {
+                let gradients = how.of_step(step + 1, &Repeated.batch(step).unwrap()).unwrap();
+                optimizer.step(&gradients.of, 1e-2).unwrap();
+            }
+            hub::export(folder.path(), &model, 50, &parameters).unwrap();
+            let mut opened = OpenedModel::open(folder.path(), Device::Cpu).unwrap();
+            let sequences: Vec<Vec<TokenId>> = (2..50).map(|token| vec![5, 9, token]).collect();
+            opened
+                .log_probs(&sequences)
+                .unwrap()
+                .into_iter()
+                .map(|found| f64::from(found[1]))
+                .collect::<Vec<_>>()
+        };
+        let (before, after) = (logits(0), logits(3));
+        let squares = before.iter().zip(&after).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        (squares / before.len() as f64).sqrt()
+    };
+    let growth = |base| logit_change(256, base) / logit_change(32, base);
+    let (scaled, plain) = (growth(Some(32)), growth(None));
+    assert!((0.5..2.0).contains(&scaled), "eight times the width changes logits {scaled} times as much");
+    assert!(plain > 2.0 * scaled, "{plain} without, {scaled} with");
 }

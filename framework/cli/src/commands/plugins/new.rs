@@ -30,7 +30,7 @@ macro_rules! template {
 }
 
 /// One a slot, in the order of the method.
-const TEMPLATES: [Template; 12] = [
+const TEMPLATES: [Template; 13] = [
     template!(
         "corpus",
         "[corpus]\nkind = \"the_kind\"\n\n[tokenizer]\nvocab_size = 400\n\n[[evaluators]]\nkind = \"bits_per_byte\"\n"
@@ -43,6 +43,7 @@ const TEMPLATES: [Template; 12] = [
     template!("document_filter", "[synthesizer]\nfilters = [{ kind = \"the_kind\" }]\n"),
     template!("mixer", "[mixer]\nkind = \"the_kind\"\n"),
     template!("arm", "[arms]\nthe_kind = { kind = \"the_kind\" }\n"),
+    template!("optimizer", "[training.optimizer]\nkind = \"the_kind\"\n"),
     template!("schedule", "[training.schedule]\nkind = \"the_kind\"\n"),
     template!(
         "evaluator",

@@ -1,0 +1,4 @@
+//! Optimizers: how a gradient changes a parameter.
+
+pub mod adamw;
+pub mod muon;
