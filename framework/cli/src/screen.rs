@@ -28,6 +28,7 @@ pub(crate) struct Screen {
 struct Mark {
     done: u64,
     tokens: u64,
+    flops: u64,
 }
 
 impl Screen {
@@ -62,7 +63,7 @@ impl Screen {
 
     fn describe(&mut self, progress: &Progress<'_>) -> String {
         let now = Instant::now();
-        let mark = Mark { done: progress.done, tokens: progress.tokens };
+        let mark = Mark { done: progress.done, tokens: progress.tokens, flops: progress.flops };
         // Rates count from the first report, so that a resumed stage is not credited with earlier work.
         let (since, first) = *self.first.get_or_insert((now, mark));
         let secs = now.duration_since(since).as_secs_f64();
@@ -73,6 +74,10 @@ impl Screen {
         if secs > 0.5 {
             if mark.tokens > first.tokens {
                 text.push_str(&format!("  {:.0} tokens/s", (mark.tokens - first.tokens) as f64 / secs));
+            }
+            if let Some(peak) = progress.peak_flops {
+                let share = (mark.flops - first.flops) as f64 / secs / peak;
+                text.push_str(&format!("  MFU {:.0}%", 100.0 * share));
             }
             if mark.done > first.done {
                 let left = (progress.total - progress.done) as f64 * secs / (mark.done - first.done) as f64;

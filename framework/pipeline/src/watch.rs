@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use sbp_plugin::ports::{TrainObserver, TrainPoint};
 use sbp_plugin::slots::tracker::{MetricPoint, RunCard, Tracker};
@@ -41,6 +42,8 @@ pub struct Progress<'a> {
     pub tokens: u64,
     /// FLOPs so far.
     pub flops: u64,
+    /// FLOP/s that the device reaches at best, where that is known.
+    pub peak_flops: Option<f64>,
     /// Loss of the latest step, where there is one.
     pub loss: Option<f64>,
 }
@@ -118,6 +121,33 @@ pub(crate) struct TrainWatch<'w, 'a> {
     pub(crate) arm: &'w str,
     pub(crate) seed: u64,
     pub(crate) log: MetricLog,
+    pub(crate) meter: Meter,
+}
+
+/// Measures speed between one step and the next.
+pub(crate) struct Meter {
+    peak_flops: Option<f64>,
+    last: Option<(Instant, u64, u64)>,
+}
+
+impl Meter {
+    pub(crate) fn new(peak_flops: Option<f64>) -> Self {
+        Self { peak_flops, last: None }
+    }
+
+    /// Tokens per second since the last step, and model FLOPs as a share of what the device could do.
+    fn measure(&mut self, point: &TrainPoint) -> Vec<(&'static str, f64)> {
+        let now = Instant::now();
+        let Some((then, tokens, flops)) = self.last.replace((now, point.tokens, point.flops)) else {
+            return Vec::new();
+        };
+        let secs = now.duration_since(then).as_secs_f64();
+        let mut values = vec![("throughput/tokens_per_sec", (point.tokens - tokens) as f64 / secs)];
+        if let Some(peak) = self.peak_flops {
+            values.push(("throughput/mfu", (point.flops - flops) as f64 / secs / peak));
+        }
+        values
+    }
 }
 
 impl TrainObserver for TrainWatch<'_, '_> {
@@ -142,7 +172,9 @@ impl TrainObserver for TrainWatch<'_, '_> {
             values: &values,
         };
         self.log.append(&metrics);
-        self.watch.metrics(&metrics);
+        // Speed is for those who watch: the log of a job is the same whenever it is trained.
+        let all = [&values, self.meter.measure(point).as_slice()].concat();
+        self.watch.metrics(&MetricPoint { values: &all, ..metrics });
         self.watch.reporter.progress(&Progress {
             stage: self.stage,
             done: point.step,
@@ -150,6 +182,7 @@ impl TrainObserver for TrainWatch<'_, '_> {
             unit: "steps",
             tokens: point.tokens,
             flops: point.flops,
+            peak_flops: self.meter.peak_flops,
             loss: Some(point.loss),
         });
     }

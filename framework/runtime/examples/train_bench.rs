@@ -15,7 +15,6 @@ use sbp_plugin::ports::{BatchSource, Precision, Runtime, Start, TrainJob, TrainO
 use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
-use tch::{Kind, Tensor};
 
 /// A model and the shape of its batches: `rows` sequences of `length` predictions a step.
 struct Size {
@@ -138,7 +137,7 @@ fn main() -> Result<()> {
     let mean_context = (size.length + 1) as f64 / 2.0;
     println!("flops_per_token {:.0}", size.model.train_flops_per_token(size.vocab_size, mean_context));
     println!("peak_mib {:.0}", peak_mib()?);
-    println!("product_flops {:.0}", product_flops()?);
+    println!("product_flops {:.0}", runtime.peak_flops(Precision::Fp32).unwrap_or(f64::NAN));
     Ok(())
 }
 
@@ -176,20 +175,6 @@ fn train(
         observer: &mut Clock(Instant::now()),
     })?;
     Ok(())
-}
-
-/// FLOP/s of the best of a few large matrix products: as fast as this machine computes.
-fn product_flops() -> Result<f64> {
-    const N: i64 = 2048;
-    let matrix = || Tensor::f_rand([N, N], (Kind::Float, tch::Device::Cpu));
-    let (a, b) = (matrix()?, matrix()?);
-    let mut best = f64::INFINITY;
-    for _ in 0..10 {
-        let start = Instant::now();
-        let _product = a.f_matmul(&b)?;
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    Ok(2.0 * (N as f64).powi(3) / best)
 }
 
 /// Most memory this process held at once, in MiB, as Linux counts it.

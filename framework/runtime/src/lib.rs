@@ -15,6 +15,7 @@ pub mod native;
 mod optim;
 #[cfg(test)]
 mod parity;
+mod peak;
 mod progress;
 mod runtime;
 mod sampling;

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use sbp_plugin::ports::{LanguageModel, Runtime, RuntimeFacts, TopK, TrainJob, TrainOutcome};
+use sbp_plugin::ports::{LanguageModel, Precision, Runtime, RuntimeFacts, TopK, TrainJob, TrainOutcome};
+
+use tch::Kind;
 
 use crate::device::ResolvedDevice;
 use crate::language_model::OpenedModel;
 use crate::native;
+use crate::peak::peak_flops;
 use crate::topk::BlockedTopK;
 use crate::trainer;
 
@@ -14,13 +17,15 @@ use crate::trainer;
 pub struct TorchRuntime {
     device: ResolvedDevice,
     top_k: BlockedTopK,
+    /// FLOP/s in fp32 and bf16, once they have been asked for.
+    peak_flops: [Option<f64>; 2],
 }
 
 impl TorchRuntime {
     /// The runtime on a device that [`crate::device::init`] made ready.
     pub fn new(device: ResolvedDevice) -> Self {
         let top_k = BlockedTopK::new(device.device);
-        Self { device, top_k }
+        Self { device, top_k, peak_flops: [None; 2] }
     }
 }
 
@@ -44,6 +49,18 @@ impl Runtime for TorchRuntime {
 
     fn open(&mut self, checkpoint: &Path) -> sbp_plugin::Result<Box<dyn LanguageModel>> {
         Ok(Box::new(OpenedModel::open(checkpoint, self.device.device)?))
+    }
+
+    fn peak_flops(&mut self, precision: Precision) -> Option<f64> {
+        let (place, kind) = match precision {
+            Precision::Fp32 => (0, Kind::Float),
+            Precision::Bf16 => (1, Kind::BFloat16),
+        };
+        if self.peak_flops[place].is_none() {
+            // Of no consequence for a result: where it cannot be measured, it is not shown.
+            self.peak_flops[place] = peak_flops(&self.device, kind).ok();
+        }
+        self.peak_flops[place]
     }
 
     fn top_k(&mut self) -> &mut dyn TopK {

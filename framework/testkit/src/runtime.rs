@@ -7,7 +7,7 @@ use std::time::Instant;
 use sbp_core::{Cost, Fingerprint};
 use sbp_plugin::Result;
 use sbp_plugin::ports::{
-    LanguageModel, Runtime, RuntimeFacts, Start, TopK, TrainJob, TrainOutcome, TrainPoint,
+    LanguageModel, Precision, Runtime, RuntimeFacts, Start, TopK, TrainJob, TrainOutcome, TrainPoint,
 };
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,9 @@ impl Runtime for BigramRuntime {
         Ok(Box::new(read::<BigramModel>(&checkpoint.join(MODEL_FILE))?))
     }
 
+    fn peak_flops(&mut self, _: Precision) -> Option<f64> {
+        None
+    }
     fn top_k(&mut self) -> &mut dyn TopK {
         &mut self.top_k
     }
@@ -233,7 +236,7 @@ mod tests {
             folder,
             tokens_per_microbatch: None,
             recompute_activations: false,
-            precision: sbp_plugin::ports::Precision::Fp32,
+            precision: Precision::Fp32,
             dropout: (0.0, RootSeed(1)),
             checkpoint_every_secs: 1e9,
             observer: watch,

@@ -60,6 +60,7 @@ pub(crate) fn make(
                 unit: "evaluators",
                 tokens: 0,
                 flops: 0,
+                peak_flops: None,
                 loss: None,
             });
         }

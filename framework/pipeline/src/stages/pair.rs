@@ -112,6 +112,7 @@ pub(crate) fn make(
                 unit: "documents",
                 tokens: 0,
                 flops: 0,
+                peak_flops: None,
                 loss: None,
             });
         }

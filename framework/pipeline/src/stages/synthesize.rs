@@ -202,6 +202,7 @@ fn sample(
                 unit: "tokens",
                 tokens: cost.tokens,
                 flops: cost.flops,
+                peak_flops: None,
                 loss: None,
             });
         }

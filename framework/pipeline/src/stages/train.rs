@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::tokenize::Tokens;
 use super::{Study, failed};
 use crate::store::Artifact;
-use crate::watch::{MetricLog, TrainWatch};
+use crate::watch::{Meter, MetricLog, TrainWatch};
 use crate::{Error, Result, files};
 
 /// The figures of a finished job, `training.json` in its artifact.
@@ -51,6 +51,7 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         arm: job.arm,
         seed: job.seed,
         log: MetricLog::new(folder.join("metrics.jsonl")),
+        meter: Meter::new(study.runtime.peak_flops(job.training.precision)),
     };
     let outcome = study.runtime.train(TrainJob {
         model: &study.plan.recipe.model,
