@@ -3,6 +3,7 @@
 //! The runtime on libtorch implements them, and so does the counting bigram model of the test kit; plugins and
 //! the pipeline cannot tell the difference.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sbp_core::{Cost, Example, Fingerprint, Markers, ModelConfig, Neighbor, RngStream, RootSeed, TokenId};
@@ -156,6 +157,9 @@ pub struct TrainJob<'a> {
     pub dropout: (f64, RootSeed),
     /// Seconds between resumable checkpoints.
     pub checkpoint_every_secs: f64,
+    /// Checkpoints that stay when newer ones come, in `checkpoints/`, each a Hugging Face folder (without tokenizer
+    /// files).
+    pub keep_checkpoints: &'a KeepCheckpoints,
     /// Watches steps and may ask to stop.
     pub observer: &'a mut dyn TrainObserver,
 }
@@ -170,6 +174,29 @@ pub enum Precision {
     Fp32,
     /// bfloat16: for GPUs. On a CPU without matrix units for it, slower than `fp32`.
     Bf16,
+}
+
+/// Which checkpoints of a training stay when newer ones come.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepCheckpoints {
+    /// One after every so many steps, named `step-000100`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(min = 1))]
+    pub every_steps: Option<u64>,
+    /// Names (letters, digits, `-`, `_`), each with the number of steps after which it is kept.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub named: BTreeMap<String, u64>,
+}
+
+impl KeepCheckpoints {
+    /// The names under which the checkpoint after `step` steps is kept.
+    pub fn names_at(&self, step: u64) -> Vec<String> {
+        let periodic = self.every_steps.filter(|every| step.is_multiple_of(*every));
+        let periodic = periodic.map(|_| format!("step-{step:06}"));
+        let named = self.named.iter().filter(|(_, at)| **at == step).map(|(name, _)| name.clone());
+        periodic.into_iter().chain(named).collect()
+    }
 }
 
 /// What is known after an optimizer step.

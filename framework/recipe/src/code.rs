@@ -85,6 +85,9 @@ codes! {
     /// An arm's name cannot be a folder's name.
     ArmName = "sbp::plan::arm_name",
         "Use letters, digits, `-` and `_`.";
+    /// A checkpoint's name cannot be a folder's name.
+    CheckpointName = "sbp::plan::checkpoint_name",
+        "Use letters, digits, `-` and `_`.";
     /// Completions may be so long that no seed document fits before them.
     NoRoomForSeed = "sbp::plan::no_room_for_seed",
         "Lower `max_new_tokens` or raise `model.context_length`.";

@@ -53,6 +53,14 @@ fn names(recipe: &Recipe, found: &mut Findings<'_>) {
             "use letters, digits, `-` and `_`",
         );
     }
+    for (name, _) in recipe.execution.keep_checkpoints.named.iter().filter(|(name, _)| !is_file_name(name)) {
+        found.add(
+            &format!("/execution/keep_checkpoints/named/{}", escape(name)),
+            Code::CheckpointName,
+            "a checkpoint's name becomes a folder".to_owned(),
+            "use letters, digits, `-` and `_`",
+        );
+    }
     let mut seeds = recipe.recipe.seeds.clone();
     seeds.sort_unstable();
     seeds.dedup();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sbp_core::{Duration, ModelConfig};
-use sbp_plugin::ports::Precision;
+use sbp_plugin::ports::{KeepCheckpoints, Precision};
 use sbp_plugin::registry::{Choice, RecipePath, Slot};
 use sbp_plugin::{Selected, slots};
 use schemars::JsonSchema;
@@ -396,6 +396,9 @@ pub struct ExecutionSection {
     /// Seconds between resumable checkpoints of a training job.
     #[schemars(range(min = 0.0))]
     pub checkpoint_every_secs: f64,
+    /// Checkpoints of trainings that stay, in `checkpoints/` of the artifact; by default only the last one does. Without
+    /// effect on trainings that are done already.
+    pub keep_checkpoints: KeepCheckpoints,
 }
 
 impl Default for ExecutionSection {
@@ -406,6 +409,7 @@ impl Default for ExecutionSection {
             tokens_per_microbatch: None,
             recompute_activations: false,
             checkpoint_every_secs: 60.0,
+            keep_checkpoints: KeepCheckpoints::default(),
         }
     }
 }

@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use sbp_core::{Example, Fingerprint, ModelConfig, RootSeed, TokenId};
 use sbp_plugin::Result;
-use sbp_plugin::ports::{BatchSource, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint};
+use sbp_plugin::ports::{
+    BatchSource, KeepCheckpoints, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint,
+};
 use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
@@ -172,6 +174,7 @@ fn train(
         precision: Precision::Fp32,
         dropout: (0.0, RootSeed(1)),
         checkpoint_every_secs: f64::INFINITY,
+        keep_checkpoints: &KeepCheckpoints::default(),
         observer: &mut Clock(Instant::now()),
     })?;
     Ok(())

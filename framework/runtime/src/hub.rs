@@ -78,7 +78,8 @@ fn f32_bytes(tensor: &Tensor) -> u64 {
     (tensor.numel() * size_of::<f32>()) as u64
 }
 
-fn config_json(model: &ModelConfig, vocab_size: usize) -> Value {
+/// What `config.json` says.
+pub(crate) fn config_json(model: &ModelConfig, vocab_size: usize) -> Value {
     json!({
         "architectures": ["Qwen3ForCausalLM"],
         "attention_bias": false,

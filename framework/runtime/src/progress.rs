@@ -1,4 +1,5 @@
-//! Resumable state of a training job: folders `progress/step-N/`, each whole or ignored.
+//! Resumable state of a training job: folders `progress/step-N/`, each whole or ignored, and the ones that are to be
+//! kept under `checkpoints/`. Each is a Hugging Face folder, with the optimizer's state and the counts beside it.
 //!
 //! A checkpoint is written under another name, brought to the disk, renamed, and only then is the one before it
 //! removed. Its `state.json` carries the hashes of the tensor files and one of itself, so that a damaged
@@ -17,7 +18,8 @@ use crate::checkpoint::{
 };
 use crate::error::{Error, Result, at};
 
-const WEIGHTS: &str = "weights.safetensors";
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 
@@ -60,15 +62,18 @@ pub(crate) struct Resumed {
     pub(crate) optimizer: BTreeMap<String, Tensor>,
 }
 
-/// The `progress/` folder of a job.
+/// The `progress/` and `checkpoints/` folders of a job.
 #[derive(Clone)]
 pub(crate) struct Progress {
     folder: PathBuf,
+    kept: PathBuf,
+    config: serde_json::Value,
 }
 
 impl Progress {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// Those of a job in `folder`, whose model has this `config.json`.
+    pub(crate) fn new(folder: &Path, config: serde_json::Value) -> Self {
+        Self { folder: folder.join("progress"), kept: folder.join("checkpoints"), config }
     }
 
     /// Where a checkpoint after `step` steps lies.
@@ -94,6 +99,7 @@ impl Progress {
         ]);
         let sealed = Sealed { state: state.clone(), seal: seal(state, &files)?, files };
         write_json(&unfinished.join(STATE), &sealed)?;
+        write_json(&unfinished.join(CONFIG), &self.config)?;
         let path = self.path(state.step);
         // A damaged one of the same step, or it would have been resumed from.
         remove_folder(&path)?;
@@ -102,6 +108,23 @@ impl Progress {
             if step != state.step {
                 remove_folder(&older)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps the checkpoint after `step` steps under these names, without taking its space twice.
+    pub(crate) fn keep(&self, step: u64, names: &[String]) -> Result<()> {
+        for name in names {
+            let (path, unfinished) = (self.kept.join(name), self.kept.join(format!("{name}.unfinished")));
+            start_folder(&unfinished)?;
+            for file in [CONFIG, WEIGHTS, OPTIMIZER, STATE] {
+                let (from, to) = (self.path(step).join(file), unfinished.join(file));
+                if fs::hard_link(&from, &to).is_err() {
+                    fs::copy(&from, &to).map_err(at(&to))?;
+                }
+            }
+            remove_folder(&path)?;
+            publish_folder(&unfinished, &path)?;
         }
         Ok(())
     }
@@ -122,7 +145,7 @@ impl Progress {
         Ok(None)
     }
 
-    /// Removes everything.
+    /// Removes everything but what is kept.
     pub(crate) fn remove(&self) -> Result<()> {
         remove_folder(&self.folder)
     }
@@ -186,21 +209,26 @@ mod tests {
     #[test]
     fn the_newest_is_kept_and_found() {
         let folder = tempfile::tempdir().unwrap();
-        let progress = Progress::new(folder.path().join("progress"));
+        let progress = Progress::new(folder.path(), serde_json::Value::Null);
         assert_eq!(loaded(&progress), None);
         save(&progress, 9);
+        progress.keep(9, &["nine".to_owned(), "step-000009".to_owned()]).unwrap();
         save(&progress, 10);
         assert_eq!(loaded(&progress), Some(10));
         assert_eq!(fs::read_dir(&progress.folder).unwrap().count(), 1);
         progress.remove().unwrap();
         assert_eq!(loaded(&progress), None);
+        for name in ["nine", "step-000009"] {
+            assert_eq!(read(&progress.kept.join(name)).unwrap().state, state(9));
+        }
+        assert_eq!(fs::read_dir(&progress.kept).unwrap().count(), 2);
     }
 
     #[test]
     fn a_damaged_checkpoint_is_passed_over() {
         for file in [WEIGHTS, OPTIMIZER, STATE] {
             let folder = tempfile::tempdir().unwrap();
-            let progress = Progress::new(folder.path().join("progress"));
+            let progress = Progress::new(folder.path(), serde_json::Value::Null);
             save(&progress, 3);
             let kept = progress.folder.join("kept");
             fs::rename(progress.path(3), &kept).unwrap();
@@ -222,7 +250,7 @@ mod tests {
     #[test]
     fn another_jobs_progress_is_refused_with_both_names() {
         let folder = tempfile::tempdir().unwrap();
-        let progress = Progress::new(folder.path().join("progress"));
+        let progress = Progress::new(folder.path(), serde_json::Value::Null);
         save(&progress, 3);
         let other = Fingerprint::of_bytes(b"other");
         let message = progress.load(&other).err().unwrap().to_string();

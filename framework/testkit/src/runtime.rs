@@ -171,7 +171,7 @@ fn write(folder: &Path, file: &str, value: &impl Serialize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use sbp_core::{Example, ModelConfig, RootSeed};
-    use sbp_plugin::ports::{BatchSource, TrainObserver};
+    use sbp_plugin::ports::{BatchSource, KeepCheckpoints, TrainObserver};
     use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
     use sbp_plugin::slots::schedule::Schedule;
 
@@ -239,6 +239,7 @@ mod tests {
             precision: Precision::Fp32,
             dropout: (0.0, RootSeed(1)),
             checkpoint_every_secs: 1e9,
+            keep_checkpoints: &KeepCheckpoints::default(),
             observer: watch,
         })
     }

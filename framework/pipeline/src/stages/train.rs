@@ -70,24 +70,33 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         precision: job.training.precision,
         dropout: (job.training.dropout, RootSeed(job.seed)),
         checkpoint_every_secs: study.plan.recipe.execution.checkpoint_every_secs,
+        keep_checkpoints: &study.plan.recipe.execution.keep_checkpoints,
         observer: &mut observer,
     });
     match outcome.map_err(failed(label))? {
         TrainOutcome::Stopped { .. } => Err(Error::Stopped { stage: label.to_owned() }),
         TrainOutcome::Finished { cost, final_loss } => {
-            let tokenizer = tokens.tokenizer_artifact.file("tokenizer.json");
-            let copy = folder.join("checkpoint/tokenizer.json");
-            std::fs::copy(&tokenizer, &copy).map_err(Error::file("write", &copy))?;
-            files::write_json(
-                &folder.join("checkpoint/tokenizer_config.json"),
-                &serde_json::json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}),
-            )?;
+            add_tokenizer(tokens, &folder.join("checkpoint"))?;
+            for kept in files::folders_in(&folder.join("checkpoints"))? {
+                add_tokenizer(tokens, &kept)?;
+            }
             files::write_json(
                 &folder.join("training.json"),
                 &TrainingSummary { steps: job.num_steps, cost, final_loss },
             )
         }
     }
+}
+
+/// Makes the folder of a model a whole Hugging Face folder.
+fn add_tokenizer(tokens: &Tokens, checkpoint: &Path) -> Result<()> {
+    let tokenizer = tokens.tokenizer_artifact.file("tokenizer.json");
+    let copy = checkpoint.join("tokenizer.json");
+    std::fs::copy(&tokenizer, &copy).map_err(Error::file("write", &copy))?;
+    files::write_json(
+        &checkpoint.join("tokenizer_config.json"),
+        &serde_json::json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}),
+    )
 }
 
 pub(crate) fn summary(artifact: &Artifact) -> Result<TrainingSummary> {

@@ -40,7 +40,7 @@ struct Finished {
 /// Runs a job to its end, or to where its observer stops it.
 pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<TrainOutcome> {
     let finished = job.folder.join("checkpoint");
-    let progress = Progress::new(job.folder.join("progress"));
+    let progress = Progress::new(job.folder, hub::config_json(job.model, job.vocab_size));
     if let Some(outcome) = already_finished(&finished, &job.identity)? {
         // A kill may have come between publishing the one and removing the other.
         progress.remove()?;
@@ -64,6 +64,8 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
     if let Some(resumed) = resumed {
         optimizer.restore(&resumed.optimizer, resumed.state.step)?;
         state = resumed.state;
+        // A kill may have come between saving it and keeping it.
+        progress.keep(state.step, &job.keep_checkpoints.names_at(state.step))?;
         job.observer.resumed(state.step);
     }
 
@@ -84,7 +86,7 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
     while state.step < job.num_steps {
         if job.observer.stop_requested() {
             if saver.newest() != state.step {
-                saver.save(&state, &parameters, &optimizer)?;
+                saver.save(&state, &parameters, &optimizer, Vec::new())?;
             }
             saver.wait()?;
             return Ok(TrainOutcome::Stopped { step: state.step });
@@ -118,8 +120,10 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
             lr,
             grad_norm,
         });
-        if saved_at.elapsed().as_secs_f64() >= job.checkpoint_every_secs && saver.is_free() {
-            saver.save(&state, &parameters, &optimizer)?;
+        let keep = job.keep_checkpoints.names_at(state.step);
+        let is_due = saved_at.elapsed().as_secs_f64() >= job.checkpoint_every_secs && saver.is_free();
+        if is_due || !keep.is_empty() {
+            saver.save(&state, &parameters, &optimizer, keep)?;
             saved_at = Instant::now();
         }
     }

@@ -34,7 +34,7 @@ impl Saver {
         self.writing.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Starts to write a checkpoint, once the one before it is done.
+    /// Starts to write a checkpoint, to be kept under these names, once the one before it is done.
     ///
     /// # Errors
     /// When the one before it could not be written.
@@ -43,6 +43,7 @@ impl Saver {
         state: &State,
         parameters: &Parameters,
         optimizer: &Optimizer,
+        keep: Vec<String>,
     ) -> Result<()> {
         self.wait()?;
         let weights = parameters.iter().map(|(name, it)| copied(name, it)).collect::<Result<Vec<_>>>()?;
@@ -54,7 +55,8 @@ impl Saver {
                 &state,
                 weights.iter().map(|(name, it)| (name.clone(), it)),
                 moments.iter().map(|(name, it)| (name.clone(), it)),
-            )
+            )?;
+            progress.keep(state.step, &keep)
         };
         let thread = Builder::new().name("checkpoint".to_owned()).spawn(write);
         self.writing =

@@ -3,7 +3,7 @@
 use std::fs;
 
 use sbp_core::{Example, Markers, RootSeed, TokenId};
-use sbp_plugin::ports::{BatchSource, LanguageModel, TrainObserver};
+use sbp_plugin::ports::{BatchSource, KeepCheckpoints, LanguageModel, TrainObserver};
 use sbp_plugin::slots::schedule::Schedule;
 use tch::{Kind, Tensor};
 
@@ -72,6 +72,7 @@ struct Setting<'a> {
     tokens_per_microbatch: Option<usize>,
     dropout: f64,
     checkpoint_every_secs: f64,
+    keep_checkpoints: KeepCheckpoints,
 }
 
 fn setting(tied: bool) -> Setting<'static> {
@@ -84,6 +85,7 @@ fn setting(tied: bool) -> Setting<'static> {
         tokens_per_microbatch: None,
         dropout: 0.0,
         checkpoint_every_secs: f64::INFINITY,
+        keep_checkpoints: KeepCheckpoints::default(),
     }
 }
 
@@ -105,6 +107,7 @@ fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::R
         precision: Precision::Fp32,
         dropout: (setting.dropout, RootSeed(1)),
         checkpoint_every_secs: setting.checkpoint_every_secs,
+        keep_checkpoints: &setting.keep_checkpoints,
         observer: watch,
     };
     train(job, Device::Cpu)
@@ -283,7 +286,7 @@ fn an_interrupted_job_ends_bit_by_bit_where_a_straight_one_does() {
 
             // What a kill leaves: the checkpoint of a step, and pieces of the next one and of the export.
             fs::create_dir_all(folder.path().join("progress/unfinished")).unwrap();
-            fs::write(folder.path().join("progress/unfinished/weights.safetensors"), b"half").unwrap();
+            fs::write(folder.path().join("progress/unfinished/model.safetensors"), b"half").unwrap();
             fs::create_dir_all(folder.path().join("checkpoint.unfinished/rest")).unwrap();
         }
         let mut last = Watch::default();
@@ -345,6 +348,7 @@ fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
             precision: Precision::Fp32,
             dropout: (0.0, RootSeed(1)),
             checkpoint_every_secs: 0.0,
+            keep_checkpoints: &KeepCheckpoints::default(),
             observer: &mut Kill(12),
         };
         train(job, Device::Cpu).map_err(|error| error.to_string())
@@ -476,4 +480,37 @@ fn with_a_base_width_a_step_changes_logits_alike_at_every_width() {
     let (scaled, plain) = (growth(Some(32)), growth(None));
     assert!((0.5..2.0).contains(&scaled), "eight times the width changes logits {scaled} times as much");
     assert!(plain > 2.0 * scaled, "{plain} without, {scaled} with");
+}
+
+#[test]
+fn kept_checkpoints_stay_and_open_as_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = [("warm".to_owned(), 3), ("never".to_owned(), 99)].into();
+    let keep_checkpoints = KeepCheckpoints { every_steps: Some(8), named };
+    let setting = Setting { keep_checkpoints, ..setting(true) };
+    let mut watch = Watch { stop_after: Some(9), ..Watch::default() };
+    run(&setting, folder.path(), &mut watch).unwrap();
+    let mut rest = Watch::default();
+    run(&setting, folder.path(), &mut rest).unwrap();
+
+    let kept = folder.path().join("checkpoints");
+    let mut names: Vec<String> =
+        fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["step-000008", "step-000016", "warm"]);
+    // The loss of the next step is that of the model kept before it.
+    for (name, step) in [("warm", 3), ("step-000008", 8), ("step-000016", 16)] {
+        let mut model = OpenedModel::open(&kept.join(name), Device::Cpu).unwrap();
+        let examples = Repeated.batch(step).unwrap();
+        let (mut sum, mut total) = (0.0, 0.0);
+        for example in &examples {
+            let found = model.log_probs(std::slice::from_ref(&example.tokens)).unwrap().remove(0);
+            let weights = &example.loss_weights[1..];
+            sum -= found.iter().zip(weights).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            total += weights.iter().copied().map(f64::from).sum::<f64>();
+        }
+        let points: Vec<&TrainPoint> = watch.points.iter().chain(&rest.points).collect();
+        let loss = points.iter().find(|point| point.step == step + 1).unwrap().loss;
+        assert!((sum / total - loss).abs() < 1e-5, "{name}: {} and {loss}", sum / total);
+    }
 }
