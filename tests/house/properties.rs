@@ -449,6 +449,9 @@ fn table(schema: &Value, choices: &mut Choices) -> Map<String, Value> {
 
 /// What a schema cannot say: see `meaning.rs`, and `check` of the plugins.
 fn fit(recipe: &mut Value, choices: &mut Choices) {
+    if let Some(tuning) = recipe.pointer_mut("/synthesizer/tuning").and_then(Value::as_object_mut) {
+        tuning.remove("cross_documents");
+    }
     let seeds: Vec<usize> = (0..=choices.next(3)).map(|seed| seed * 1000 + choices.next(1000)).collect();
     recipe["recipe"]["seeds"] = json!(seeds);
     let kv_heads = 1 + choices.next(2);

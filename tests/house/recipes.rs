@@ -30,7 +30,9 @@ fn shipped() -> Vec<PathBuf> {
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(folder).expect("recipes can be listed") {
             let path = entry.expect("recipes can be listed").path();
-            if path.is_dir() {
+            if path.is_dir() && path.ends_with("models") {
+                // Layers, no recipes.
+            } else if path.is_dir() {
                 open.push(path);
             } else if path.extension().is_some_and(|extension| extension == "toml") {
                 found.push(path);
@@ -151,4 +153,39 @@ fn profiles_of_shipped_recipes_resolve() {
             );
         }
     }
+}
+
+/// Vocabulary that a preset is meant for, as its comment says.
+fn vocabulary(preset: &str) -> usize {
+    let (_, rest) = preset.split_once("vocabulary of ").expect("a preset says its vocabulary");
+    let digits = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(char::is_ascii_digit);
+    digits.collect::<String>().parse().expect("a number")
+}
+
+#[test]
+fn presets_of_models_lie_over_a_recipe_and_have_the_size_they_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut sizes = Vec::new();
+    let models = super::root().join("recipes/models");
+    for entry in fs::read_dir(&models).expect("presets can be listed") {
+        let path = entry.expect("presets can be listed").path();
+        let recipe = folder.path().join("recipe.toml");
+        let quickstart = super::root().join("recipes/quickstart.toml");
+        fs::write(&recipe, format!("extends = [{quickstart:?}, {path:?}]\n[recipe]\nname = \"sized\"\n"))
+            .expect("written");
+        let Loaded { recipe, .. } = load(&recipe, &Overrides::default()).expect("a preset fits a recipe");
+        let text = fs::read_to_string(&path).expect("a preset can be read");
+        let vocab_size = vocabulary(&text);
+        let parameters = recipe.model.num_parameters(vocab_size);
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let (number, unit) = name.split_at(name.len() - 1);
+        let said = number.parse::<f64>().expect("a size") * if unit == "b" { 1e9 } else { 1e6 };
+        let off = parameters as f64 / said - 1.0;
+        assert!(off.abs() < 0.15, "{name} has {parameters} parameters");
+        sizes
+            .push((parameters, format!("{name}: {parameters} parameters with a vocabulary of {vocab_size}")));
+    }
+    sizes.sort();
+    let sizes: Vec<String> = sizes.into_iter().map(|(_, line)| line).collect();
+    insta::assert_snapshot!("sizes-of-presets", sizes.join("\n"));
 }

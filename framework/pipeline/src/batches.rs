@@ -19,6 +19,7 @@ pub(crate) struct DocumentBatches<'a> {
     markers: Markers,
     tokens_per_step: usize,
     context: usize,
+    cross_documents: bool,
     draws: Box<dyn Iterator<Item = Draw> + 'a>,
     /// The document under way and how many of its predictions are done.
     open: Option<(Draw, usize)>,
@@ -45,10 +46,16 @@ impl<'a> DocumentBatches<'a> {
             markers,
             tokens_per_step,
             context,
+            cross_documents: false,
             draws,
             open: None,
             next_step: 0,
         }
+    }
+
+    /// Whether attention crosses from one document into the next.
+    pub(crate) fn crossing_documents(self, cross_documents: bool) -> Self {
+        Self { cross_documents, ..self }
     }
 
     /// Walks over one step's predictions, giving each piece `(draw, from, to)` to `visit`.
@@ -90,13 +97,37 @@ impl BatchSource for DocumentBatches<'_> {
         }
         let mut pieces = Vec::new();
         self.walk(|draw, from, to| pieces.push((draw, from, to)))?;
-        Ok(pieces
-            .into_iter()
-            .map(|(draw, from, to)| {
-                self.stores[draw.pool].piece(draw.document as usize, from, to, self.markers)
-            })
-            .collect())
+        let examples = pieces.into_iter().map(|(draw, from, to)| {
+            self.stores[draw.pool].piece(draw.document as usize, from, to, self.markers)
+        });
+        Ok(if self.cross_documents { windows(examples, self.context) } else { examples.collect() })
     }
+}
+
+/// The pieces of a step joined, and cut into windows of `context` predictions; the last may be shorter.
+///
+/// Nothing is put between two pieces: a document ends with the marker that the next begins with, and a piece that goes on
+/// begins with the last token of the one before it.
+fn windows(pieces: impl Iterator<Item = Example>, context: usize) -> Vec<Example> {
+    let mut windows: Vec<Example> = Vec::new();
+    for piece in pieces {
+        let mut predictions = piece.tokens.iter().zip(&piece.loss_weights);
+        let mut before = predictions.next().map(|(&token, _)| token);
+        for (&token, &weight) in predictions {
+            match windows.last_mut().filter(|window| window.num_predictions() < context) {
+                Some(window) => {
+                    window.tokens.push(token);
+                    window.loss_weights.push(weight);
+                }
+                None => windows.push(Example {
+                    tokens: before.into_iter().chain([token]).collect(),
+                    loss_weights: vec![0.0, weight],
+                }),
+            }
+            before = Some(token);
+        }
+    }
+    windows
 }
 
 /// Tuning examples in a new order at every pass, never cut: a step takes as many as fit.
@@ -174,6 +205,20 @@ mod tests {
     }
 
     fn predictions(lengths: &[usize], per_step: usize, context: usize, steps: &[u64]) -> Vec<Vec<u32>> {
+        let steps = examples(lengths, per_step, context, false, steps);
+        steps
+            .iter()
+            .map(|step| step.iter().flat_map(|example| example.tokens[1..].to_vec()).collect())
+            .collect()
+    }
+
+    fn examples(
+        lengths: &[usize],
+        per_step: usize,
+        context: usize,
+        cross: bool,
+        steps: &[u64],
+    ) -> Vec<Vec<Example>> {
         let mut next = 10;
         let store = TokenStore::from_documents(lengths.iter().map(|&length| {
             next += length as u32;
@@ -182,12 +227,13 @@ mod tests {
         let lengths = store.lengths().to_vec();
         let pools = [Pool { source: Source::Pretrain, lengths: &lengths, tokens: 0 }];
         let mut batches =
-            DocumentBatches::new(&InOrder, &pools, vec![&store], RootSeed(1), MARKERS, per_step, context);
+            DocumentBatches::new(&InOrder, &pools, vec![&store], RootSeed(1), MARKERS, per_step, context)
+                .crossing_documents(cross);
         let mut all = Vec::new();
         for &step in steps {
             let batch = batches.batch(step).unwrap();
             assert!(batch.iter().all(|example| example.num_predictions() <= context));
-            all.push(batch.iter().flat_map(|example| example.tokens[1..].to_vec()).collect());
+            all.push(batch);
         }
         all
     }
@@ -205,6 +251,30 @@ mod tests {
             // The stream itself: every document's tokens and its end marker, over and over.
             let whole = predictions(&lengths, 1, usize::MAX >> 1, &(0..(12 * per_step) as u64).collect::<Vec<_>>());
             prop_assert_eq!(got.concat(), whole.concat());
+        }
+
+        #[test]
+        fn windows_hold_the_same_predictions_and_are_full(
+            lengths in prop::collection::vec(0usize..20, 1..8),
+            per_step in 1usize..30,
+            context in 1usize..12,
+        ) {
+            let steps: Vec<u64> = (0..6).collect();
+            let of = |cross| examples(&lengths, per_step, context, cross, &steps);
+            // (token before, token, weight) of every prediction, in order.
+            let predictions = |step: &Vec<Example>| -> Vec<(u32, u32, f32)> {
+                let of = |example: &Example| -> Vec<(u32, u32, f32)> {
+                    let pairs = example.tokens.windows(2).zip(&example.loss_weights[1..]);
+                    pairs.map(|(pair, weight)| (pair[0], pair[1], *weight)).collect()
+                };
+                step.iter().flat_map(of).collect()
+            };
+            for (pieces, windows) in of(false).iter().zip(&of(true)) {
+                prop_assert_eq!(predictions(pieces), predictions(windows));
+                let (last, full) = windows.split_last().unwrap();
+                prop_assert!(full.iter().all(|window| window.num_predictions() == context));
+                prop_assert!(last.num_predictions() <= context);
+            }
         }
 
         #[test]

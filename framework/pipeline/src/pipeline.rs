@@ -155,10 +155,11 @@ fn base(study: &mut Study<'_>, tokens: &tokenize::Tokens, seed: u64) -> Result<c
 fn flops_per_token(plan: &Plan, tokens: &tokenize::Tokens) -> f64 {
     use sbp_plugin::ports::Tokenizer as _;
     let model = &plan.recipe.model;
-    model.train_flops_per_token(
-        tokens.tokenizer.vocab_size(),
-        tokens.pretrain.mean_context(model.context_length),
-    )
+    let mean_context = match plan.recipe.training.cross_documents {
+        true => (model.context_length as f64 + 1.0) / 2.0,
+        false => tokens.pretrain.mean_context(model.context_length),
+    };
+    model.train_flops_per_token(tokens.tokenizer.vocab_size(), mean_context)
 }
 
 fn watch<'a>(plan: &Plan, folder: &RunFolder, reporter: &'a mut dyn Reporter) -> Result<Watch<'a>> {

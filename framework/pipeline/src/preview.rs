@@ -59,7 +59,9 @@ fn look(plan: &Plan) -> Result<Preview> {
     let recipe = &plan.recipe;
     let mut supply = seen.supply(plan);
     let full_tokens = plan.full_steps(&supply) * recipe.training.tokens_per_step;
-    let mean_context = seen.mean_tokens().min(recipe.model.context_length as f64) / 2.0;
+    let context = recipe.model.context_length as f64;
+    let mean_context =
+        if recipe.training.cross_documents { context } else { seen.mean_tokens().min(context) } / 2.0;
     let flops_per_token = recipe.model.train_flops_per_token(recipe.tokenizer.vocab_size, mean_context);
     let wanted = plan.synthetic_wanted(&supply).map_err(failed("plan"))?;
     supply.synthetic = wanted;

@@ -67,6 +67,7 @@ impl TrainingDelta {
             optimizer: self.optimizer.as_ref().unwrap_or(&shared.optimizer).clone(),
             max_grad_norm: self.max_grad_norm.unwrap_or(shared.max_grad_norm),
             dropout: self.dropout.unwrap_or(shared.dropout),
+            cross_documents: shared.cross_documents,
             precision: shared.precision,
         }
     }

@@ -88,6 +88,9 @@ codes! {
     /// A checkpoint's name cannot be a folder's name.
     CheckpointName = "sbp::plan::checkpoint_name",
         "Use letters, digits, `-` and `_`.";
+    /// Tuning cannot cross from one pair into the next.
+    CrossingPairs = "sbp::plan::crossing_pairs",
+        "Remove the option: every pair is a sequence of its own.";
     /// Completions may be so long that no seed document fits before them.
     NoRoomForSeed = "sbp::plan::no_room_for_seed",
         "Lower `max_new_tokens` or raise `model.context_length`.";

@@ -20,6 +20,7 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
     budgets(recipe, &mut found);
     if let Some(section) = &recipe.synthesizer {
         room(recipe, section, &mut found);
+        tuning(section, &mut found);
     }
     metrics(recipe, &mut found);
     for (pointer, choice) in recipe.choices() {
@@ -29,6 +30,17 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
         }
     }
     found.problems
+}
+
+fn tuning(section: &SynthesizerSection, found: &mut Findings<'_>) {
+    if section.tuning.cross_documents {
+        found.add(
+            "/synthesizer/tuning/cross_documents",
+            Code::CrossingPairs,
+            "pairs are tuned on one by one".to_owned(),
+            "remove it, or set it in `[training]`, which is about documents",
+        );
+    }
 }
 
 /// Problems, each at the place of the option it is about.

@@ -314,6 +314,10 @@ pub struct TrainingSection {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
+    /// Whether attention and positions cross from one document into the next: the tokens of a step are then cut into
+    /// windows of the context's length, whatever documents they are of. Pairs are tuned on one by one.
+    #[serde(default)]
+    pub cross_documents: bool,
     /// What activations and matrix products are computed in; weights, gradients and the optimizer's state are `fp32`.
     #[serde(default)]
     pub precision: Precision,

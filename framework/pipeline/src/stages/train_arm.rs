@@ -87,7 +87,8 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
             tokens.tokenizer.markers(),
             training.tokens_per_step as usize,
             recipe.model.context_length,
-        );
+        )
+        .crossing_documents(training.cross_documents);
         let job = Job {
             label: &label,
             kind: what.kind,
