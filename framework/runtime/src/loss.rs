@@ -14,9 +14,10 @@ use crate::model::is_fused;
 use crate::native::fused;
 use crate::shape::ensure_shape;
 
-/// Logits of a chunk, at most: 32 MiB of `f32`. Every chunk adds to the whole gradient of the head, so that chunks of
-/// few rows spend their time there: with a vocabulary of 32,768, 256 rows train 12% faster than 64, and 512 no faster.
-const CHUNK_LOGITS: i64 = 8 << 20;
+/// Logits of a chunk, at most: 64 MiB of `f32`. Every chunk reads the whole head and adds to its whole gradient, so that
+/// chunks of few rows spend their time there: with a vocabulary of 32,768, a model trains 2.7% faster with 512 rows than
+/// with 256 and 12% faster with 256 than with 64; with 1,024 no faster, for 70 MiB more.
+const CHUNK_LOGITS: i64 = 16 << 20;
 
 /// Rows of a chunk for a vocabulary of `v`.
 pub(crate) fn chunk_rows(v: i64) -> i64 {
@@ -55,7 +56,7 @@ pub(crate) fn cross_entropy(hidden_nd: &Tensor, head_vd: &Tensor, targets: &Targ
 
     let head_dv = head_vd.f_transpose(0, 1)?;
     let mut hidden_grad_nd = hidden_nd.f_zeros_like()?;
-    let mut head_grad_vd = Tensor::f_zeros([v, d], (Kind::Float, hidden_nd.device()))?;
+    let mut head_grad_vd = None::<Tensor>;
     let mut loss = Tensor::f_zeros([], (Kind::Double, hidden_nd.device()))?;
     let mut start = 0;
     while start < m {
@@ -73,13 +74,17 @@ pub(crate) fn cross_entropy(hidden_nd: &Tensor, head_vd: &Tensor, targets: &Targ
         let grad_cv = grad_cv.f_to_kind(kind)?;
         let _same = hidden_grad_nd.f_index_copy_(0, &places_c, &grad_cv.f_matmul(&head_vd)?)?;
         let grad_vc = grad_cv.f_transpose(0, 1)?;
-        if kind == Kind::Float {
-            let _same = head_grad_vd.f_addmm_(&grad_vc, &rows_cd)?;
-        } else {
-            let _same = head_grad_vd.f_add_(&grad_vc.f_matmul(&rows_cd)?)?;
-        }
+        head_grad_vd = Some(match head_grad_vd.take() {
+            None => grad_vc.f_matmul(&rows_cd)?.f_to_kind(Kind::Float)?,
+            Some(mut sum) if kind == Kind::Float => sum.f_addmm_(&grad_vc, &rows_cd)?,
+            Some(mut sum) => sum.f_add_(&grad_vc.f_matmul(&rows_cd)?)?,
+        });
         start += c;
     }
+    let head_grad_vd = match head_grad_vd {
+        Some(sum) => sum,
+        None => Tensor::f_zeros([v, d], (Kind::Float, hidden_nd.device()))?,
+    };
     Ok(Loss { loss, hidden_grad_nd, head_grad_vd })
 }
 
