@@ -15,7 +15,7 @@ pub use budget::{Duration, TokenCount};
 pub use document::{DocId, Document, SyntheticDocument};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use ledger::{Cause, Cost, Ledger};
-pub use model::{ModelConfig, ModelConfigError};
+pub use model::{FLOPS_CONVENTION, ModelConfig, ModelConfigError};
 pub use pair::{Neighbor, Pair};
 pub use seeds::{RngStream, RootSeed};
 pub use tokens::{Example, Markers, TokenId};

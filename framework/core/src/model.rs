@@ -67,6 +67,10 @@ impl Default for ModelConfig {
     }
 }
 
+/// Version of the formula for model FLOPs, [`ModelConfig::forward_flops_per_token`]: raised when the same training would be
+/// charged otherwise.
+pub const FLOPS_CONVENTION: u32 = 1;
+
 /// Why a model shape cannot be built; the text names the fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelConfigError {
@@ -113,7 +117,7 @@ impl ModelConfig {
     /// Six per parameter that takes part in a matrix product (two forward, four backward; Kaplan et al. 2020,
     /// arXiv 2001.08361, appendix), embeddings read by index left out and the output head counted; plus
     /// attention scores and values: 2 products x 2 FLOPs x heads x head width x context, three times over for
-    /// forward and backward. Convention version 1.
+    /// forward and backward. See [`FLOPS_CONVENTION`].
     pub fn train_flops_per_token(&self, vocab_size: usize, mean_context: f64) -> f64 {
         3.0 * self.forward_flops_per_token(vocab_size, mean_context)
     }

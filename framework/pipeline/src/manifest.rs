@@ -15,6 +15,8 @@ pub(crate) struct Manifest {
     seeds: Vec<u64>,
     runtime: RuntimeFacts,
     platform: String,
+    /// Version of the formula that FLOPs are counted by.
+    flops_convention: u32,
     /// Commit of the folder the recipe lies in, with `-dirty` when files differ from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     git: Option<String>,
@@ -27,6 +29,7 @@ impl Manifest {
             plan: plan.id.to_string(),
             seeds: plan.recipe.recipe.seeds.clone(),
             runtime,
+            flops_convention: sbp_core::FLOPS_CONVENTION,
             platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             git: git_state(recipe_folder),
         }

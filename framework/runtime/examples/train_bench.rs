@@ -1,7 +1,8 @@
 //! Our side of `cargo xtask bench train`: trains a model of one of two sizes and prints what each step took.
 //!
-//! `train_bench SIZE FOLDER STEPS THREADS`, where SIZE is `small` or `large`. The first call writes the initial
-//! weights, as a Hugging Face folder, and all batches into FOLDER, so that any other trainer can do the same job.
+//! `train_bench SIZE FOLDER STEPS THREADS DEVICE fp32|bf16`, where SIZE is `small`, `large`, `1b` or `3b`. The first call
+//! writes the initial weights, as a Hugging Face folder, and all batches into FOLDER, so that any other trainer can do the
+//! same job.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::fs;
@@ -41,7 +42,28 @@ fn size(name: &str) -> Result<Size> {
             };
             Ok(Size { model, vocab_size: 32_768, rows: 8, length: 256 })
         }
-        other => Err(format!("no size `{other}`; there are `small` and `large`").into()),
+        // The shapes of recipes/models/1b.toml and 3b.toml.
+        "1b" => {
+            Ok(Size { model: billion(2048, 16, 32, 64, 8192), vocab_size: 49_152, rows: 8, length: 2048 })
+        }
+        "3b" => {
+            Ok(Size { model: billion(3072, 26, 24, 128, 8064), vocab_size: 49_152, rows: 4, length: 2048 })
+        }
+        other => Err(format!("no size `{other}`; there are `small`, `large`, `1b` and `3b`").into()),
+    }
+}
+
+fn billion(width: usize, layers: usize, heads: usize, head_dim: usize, intermediate: usize) -> ModelConfig {
+    ModelConfig {
+        hidden_size: width,
+        num_layers: layers,
+        num_heads: heads,
+        num_kv_heads: 8,
+        head_dim,
+        intermediate_size: intermediate,
+        context_length: 4096,
+        rope_theta: 500_000.0,
+        ..ModelConfig::default()
     }
 }
 
@@ -116,30 +138,33 @@ impl TrainObserver for Clock {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, folder, num_steps, threads] = arguments.as_slice() else {
-        return Err("usage: train_bench SIZE FOLDER STEPS THREADS".into());
+    let [name, folder, num_steps, threads, device, precision] = arguments.as_slice() else {
+        return Err("usage: train_bench SIZE FOLDER STEPS THREADS DEVICE fp32|bf16".into());
     };
+    let precision = if precision == "bf16" { Precision::Bf16 } else { Precision::Fp32 };
     let (size, folder, num_steps) = (size(name)?, Path::new(folder), num_steps.parse()?);
     native::tune_allocator();
-    let ready = device::init(device::Device::Cpu, NonZeroUsize::new(threads.parse()?))?;
+    let ready = device::init(device.parse()?, NonZeroUsize::new(threads.parse()?))?;
     let mut runtime = TorchRuntime::new(ready);
 
     let (start, batches) = (folder.join("start"), folder.join("batches.bin"));
     if !batches.exists() {
         // No step at all leaves the fresh weights.
-        train(&mut runtime, &size, Start::Fresh(RootSeed(2).stream("init", &[])), 0, &batches, &start)?;
+        let fresh = Start::Fresh(RootSeed(2).stream("init", &[]));
+        train(&mut runtime, &size, fresh, precision, 0, &batches, &start)?;
+        fs::write(folder.join("shape.json"), format!("[{}, {}]", size.rows, size.length))?;
         Batches::write(&batches, &size, num_steps)?;
     }
     let trained = folder.join(format!("trained-{}", std::process::id()));
     let initial = start.join("checkpoint");
-    train(&mut runtime, &size, Start::From(&initial), num_steps, &batches, &trained)?;
+    train(&mut runtime, &size, Start::From(&initial), precision, num_steps, &batches, &trained)?;
     fs::remove_dir_all(trained)?;
     println!("tokens_per_step {}", size.rows * size.length);
     println!("parameters {}", size.model.num_parameters(size.vocab_size));
     let mean_context = (size.length + 1) as f64 / 2.0;
     println!("flops_per_token {:.0}", size.model.train_flops_per_token(size.vocab_size, mean_context));
     println!("peak_mib {:.0}", peak_mib()?);
-    println!("product_flops {:.0}", runtime.peak_flops(Precision::Fp32).unwrap_or(f64::NAN));
+    println!("product_flops {:.0}", runtime.peak_flops(precision).unwrap_or(f64::NAN));
     Ok(())
 }
 
@@ -147,6 +172,7 @@ fn train(
     runtime: &mut TorchRuntime,
     size: &Size,
     start: Start<'_>,
+    precision: Precision,
     num_steps: u64,
     batches: &Path,
     folder: &Path,
@@ -171,7 +197,7 @@ fn train(
         folder,
         tokens_per_microbatch: None,
         recompute_activations: false,
-        precision: Precision::Fp32,
+        precision,
         dropout: (0.0, RootSeed(1)),
         checkpoint_every_secs: f64::INFINITY,
         keep_checkpoints: &KeepCheckpoints::default(),

@@ -514,3 +514,20 @@ fn kept_checkpoints_stay_and_open_as_models() {
         assert!((sum / total - loss).abs() < 1e-5, "{name}: {} and {loss}", sum / total);
     }
 }
+
+#[test]
+fn a_job_goes_on_when_its_steps_are_computed_in_other_parts() {
+    let (straight, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut whole = Watch::default();
+    run(&setting(true), straight.path(), &mut whole).unwrap();
+    let mut watch = Watch { stop_after: Some(7), ..Watch::default() };
+    run(&setting(true), folder.path(), &mut watch).unwrap();
+    let in_parts = Setting { tokens_per_microbatch: Some(15), ..setting(true) };
+    let mut rest = Watch::default();
+    run(&in_parts, folder.path(), &mut rest).unwrap();
+    assert_eq!(rest.resumed_at, Some(7));
+    for (point, expected) in rest.points.iter().zip(&whole.points[7..]) {
+        assert_eq!((point.tokens, point.lr), (expected.tokens, expected.lr));
+        assert!((point.loss - expected.loss).abs() < 1e-3, "step {}", point.step);
+    }
+}

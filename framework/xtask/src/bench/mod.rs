@@ -1,6 +1,7 @@
 //! Benchmarks: this program and its peers on the same job, in turn, on the same machine.
 
 mod contestant;
+mod entry;
 mod train;
 
 pub(crate) use train::train;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench train`: our trainer beside PyTorch's, on the same weights, batches and optimizer.
 
 use super::contestant::{Outcome, median, run};
+use super::entry::Entry;
 use crate::Result;
 use crate::setup::{peers, repository_root};
 use std::fs;
@@ -10,7 +11,26 @@ use std::process::{Command, ExitCode};
 const PEER: &str = include_str!("train_peer.py");
 
 /// Losses of two contestants may differ by rounding only; else they did not do the same job.
-const TOLERANCE: f64 = 1e-3;
+fn tolerance(precision: &str) -> f64 {
+    if precision == "bf16" { 2e-2 } else { 1e-3 }
+}
+
+/// Ratios of speed that are wanted on a CPU: size, peer, at least.
+const WANTED: [(&str, &str, f64); 6] = [
+    ("small", EAGER, 1.3),
+    ("large", EAGER, 1.8),
+    ("small", TUNED_EAGER, 1.15),
+    ("large", TUNED_EAGER, 1.15),
+    ("small", COMPILED, 1.0),
+    ("large", COMPILED, 1.0),
+];
+
+/// Ratio of peak memory that is wanted of eager PyTorch at the larger size.
+const WANTED_MEMORY: f64 = 2.0;
+
+const EAGER: &str = "PyTorch eager";
+const TUNED_EAGER: &str = "PyTorch eager, tuned allocator";
+const COMPILED: &str = "torch.compile";
 
 /// glibc keeps freed memory instead of giving every large tensor back, and asks for huge pages.
 const TUNED: (&str, &str) = (
@@ -22,14 +42,21 @@ const TUNED: (&str, &str) = (
 const HELP: &str = "\
 usage: cargo xtask bench train [OPTION VALUE]...
 
-  --size small|large|both   which model to train (both)
-  --steps N                 optimizer steps of a process (small 60, large 12)
+  --size small|large|1b|3b  which model to train (small, then large)
+  --steps N                 optimizer steps of a process (small 60, others 50)
   --rounds N                how often every contestant runs (3)
   --threads N               threads of each (one for each core)
-  --compile yes|no          whether torch.compile takes part; it warms up for minutes (yes)";
+  --compile yes|no          whether torch.compile takes part; it warms up for minutes (yes)
+  --device cpu|cuda|cuda:N  where (cpu)
+  --precision fp32|bf16     what products are computed in (fp32)
+  --quick                   10 steps, one round, without torch.compile: shows that it runs
+
+It prints tables and writes target/bench/train.json.";
 
 struct Settings {
-    sizes: Vec<&'static str>,
+    sizes: Vec<String>,
+    device: String,
+    precision: String,
     steps: Option<usize>,
     rounds: usize,
     threads: usize,
@@ -38,10 +65,21 @@ struct Settings {
 
 fn settings(args: &[String]) -> Result<Settings> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut settings =
-        Settings { sizes: vec!["small", "large"], steps: None, rounds: 3, threads: cores, compile: true };
+    let mut settings = Settings {
+        sizes: vec!["small".to_owned(), "large".to_owned()],
+        device: "cpu".to_owned(),
+        precision: "fp32".to_owned(),
+        steps: None,
+        rounds: 3,
+        threads: cores,
+        compile: true,
+    };
     let mut args = args.iter();
     while let Some(option) = args.next() {
+        if option == "--quick" {
+            (settings.steps, settings.rounds, settings.compile) = (Some(10), 1, false);
+            continue;
+        }
         let value = args.next().ok_or_else(|| format!("{option} needs a value\n\n{HELP}"))?;
         let number = || {
             value
@@ -51,9 +89,9 @@ fn settings(args: &[String]) -> Result<Settings> {
                 .ok_or_else(|| format!("{option} {value}: no number\n\n{HELP}"))
         };
         match (option.as_str(), value.as_str()) {
-            ("--size", "small") => settings.sizes = vec!["small"],
-            ("--size", "large") => settings.sizes = vec!["large"],
-            ("--size", "both") => {}
+            ("--size", "small" | "large" | "1b" | "3b") => settings.sizes = vec![value.clone()],
+            ("--device", _) => settings.device.clone_from(value),
+            ("--precision", "fp32" | "bf16") => settings.precision.clone_from(value),
             ("--steps", _) => settings.steps = Some(number()?),
             ("--rounds", _) => settings.rounds = number()?,
             ("--threads", _) => settings.threads = number()?,
@@ -91,14 +129,16 @@ pub(crate) fn train(args: &[String]) -> Result<ExitCode> {
     let ours = build()?;
     let python = peers()?;
     let folder = std::env::temp_dir().join(format!("sbp-bench-{}", std::process::id()));
+    let mut entries = Vec::new();
     let outcome = settings.sizes.iter().try_for_each(|size| {
         let folder = folder.join(size);
         fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
-        compare(size, &settings, &ours, &python, &folder)
+        entries.extend(compare(size, &settings, &ours, &python, &folder)?);
+        Ok(())
     });
     // Failing to tidy up a temporary folder is no failure.
     let _ = fs::remove_dir_all(&folder);
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome.and_then(|()| super::entry::write("train", &entries)).map(|()| ExitCode::SUCCESS)
 }
 
 fn build() -> Result<PathBuf> {
@@ -107,13 +147,14 @@ fn build() -> Result<PathBuf> {
     Ok(path.into())
 }
 
-fn compare(size: &str, settings: &Settings, ours: &Path, python: &Path, folder: &Path) -> Result<()> {
-    let steps = settings.steps.unwrap_or(if size == "small" { 60 } else { 12 }).to_string();
+fn compare(size: &str, settings: &Settings, ours: &Path, python: &Path, folder: &Path) -> Result<Vec<Entry>> {
+    let steps = settings.steps.unwrap_or(if size == "small" { 60 } else { 50 }).to_string();
     let threads = settings.threads.to_string();
     let script = folder.join("train_peer.py");
     fs::write(&script, PEER).map_err(|e| format!("cannot write {}: {e}", script.display()))?;
 
-    let names = ["sbp", "PyTorch eager", "PyTorch eager, tuned allocator", "torch.compile"];
+    let names = ["sbp", EAGER, TUNED_EAGER, COMPILED];
+    let how = [steps.as_str(), &threads, &settings.device, &settings.precision];
     let taking_part = if settings.compile { 4 } else { 3 };
     let mut contestants: Vec<Contestant> =
         names[..taking_part].iter().map(|name| Contestant { name, outcomes: Vec::new() }).collect();
@@ -123,31 +164,66 @@ fn compare(size: &str, settings: &Settings, ours: &Path, python: &Path, folder: 
             let mut command;
             if contestant.name == "sbp" {
                 command = Command::new(ours);
-                command.arg(size).arg(folder).args([&steps, &threads]);
+                command.arg(size).arg(folder).args(how);
             } else {
                 command = Command::new(python);
-                command.arg(&script).arg(folder).args([&steps, &threads]);
-                command.arg(if contestant.name == "torch.compile" { "compile" } else { "eager" });
+                command.arg(&script).arg(folder).args(how);
+                command.arg(if contestant.name == COMPILED { "compile" } else { "eager" });
             }
-            if contestant.name.ends_with("tuned allocator") {
+            if contestant.name == TUNED_EAGER {
                 command.env(TUNED.0, TUNED.1);
             }
             contestant.outcomes.push(run(command.current_dir(repository_root()))?);
         }
     }
-    same_job(&contestants)?;
+    same_job(&contestants, tolerance(&settings.precision))?;
     eprintln!("{}", table(size, settings, &contestants)?);
-    Ok(())
+    entries(size, settings, &contestants)
+}
+
+/// What a program may read of the comparison.
+fn entries(size: &str, settings: &Settings, contestants: &[Contestant]) -> Result<Vec<Entry>> {
+    let (ours, peers) = contestants.split_first().ok_or("nobody took part")?;
+    let tokens = ours.outcomes[0].number("tokens_per_step")?;
+    let on_cpu = settings.device == "cpu";
+    let case = if on_cpu { size.to_owned() } else { format!("{size} {}", settings.device) };
+    let mut entries = Vec::new();
+    for peer in peers {
+        let (own, other) = (ours.tokens_per_second(tokens), peer.tokens_per_second(tokens));
+        let wanted = WANTED.iter().find(|(of, name, _)| on_cpu && *of == size && *name == peer.name);
+        entries.push(Entry {
+            case: case.clone(),
+            metric: "speed",
+            unit: "tokens/s",
+            ours: own,
+            peer: other,
+            peer_name: peer.name,
+            ratio: own / other,
+            target: wanted.map(|(.., at_least)| *at_least),
+        });
+        let is_wanted = on_cpu && size == "large" && peer.name == EAGER;
+        entries.push(Entry {
+            case: case.clone(),
+            metric: "peak_memory",
+            unit: "MiB",
+            ours: ours.peak_mib(),
+            peer: peer.peak_mib(),
+            peer_name: peer.name,
+            ratio: peer.peak_mib() / ours.peak_mib(),
+            target: is_wanted.then_some(WANTED_MEMORY),
+        });
+    }
+    Ok(entries)
 }
 
 /// Whether every contestant saw the losses that the first one saw.
-fn same_job(contestants: &[Contestant]) -> Result<()> {
+fn same_job(contestants: &[Contestant], tolerance: f64) -> Result<()> {
     let expected = &contestants[0].outcomes[0].losses;
     for contestant in contestants {
         for outcome in &contestant.outcomes {
             let pairs = outcome.losses.iter().zip(expected).take(50);
             let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            if outcome.losses.len() != expected.len() || worst.is_nan() || worst > TOLERANCE {
+            if outcome.losses.len() != expected.len() || worst.is_nan() || worst > tolerance {
                 return Err(format!(
                     "the comparison is void: {} differs from {} by {worst:.6} nats in the loss of a step",
                     contestant.name, contestants[0].name

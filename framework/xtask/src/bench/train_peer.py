@@ -1,8 +1,9 @@
 """PyTorch's side of `cargo xtask bench train`: the job that train_bench.rs wrote, as one would write it by hand.
 
-train_peer.py FOLDER STEPS THREADS eager|compile
+train_peer.py FOLDER STEPS THREADS DEVICE fp32|bf16 eager|compile
 """
 
+import json
 import sys
 import time
 
@@ -10,13 +11,14 @@ import numpy
 import torch
 from transformers import AutoModelForCausalLM
 
-folder, steps, threads, mode = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-torch.set_num_threads(threads)
+folder, steps, threads, device, precision, mode = sys.argv[1:]
+torch.set_num_threads(int(threads))
 model = AutoModelForCausalLM.from_pretrained(
     f"{folder}/start/checkpoint", dtype=torch.float32, attn_implementation="sdpa"
 )
-model.train()
-rows, length = (16, 128) if model.config.vocab_size == 2048 else (8, 256)
+model.to(device).train()
+with open(f"{folder}/shape.json") as shape:
+    rows, length = json.load(shape)
 batches = numpy.fromfile(f"{folder}/batches.bin", dtype="<u4").astype("int64").reshape(-1, rows, length + 1)
 
 # Norms and embeddings are not decayed.
@@ -28,11 +30,12 @@ optimizer = torch.optim.AdamW(
 )
 run = torch.compile(model) if mode == "compile" else model
 
-for step in range(steps):
+for step in range(int(steps)):
     start = time.perf_counter()
-    batch = torch.from_numpy(batches[step])
-    logits = run(input_ids=batch[:, :-1], use_cache=False).logits
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+    batch = torch.from_numpy(batches[step]).to(device)
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits = run(input_ids=batch[:, :-1], use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), batch[:, 1:].flatten())
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
