@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use arroy::distances::Cosine;
 use arroy::{Database, Reader, Writer};
-use heed::{CommitOrAbort, EnvOpenOptions};
+use heed::{CommitOrAbort, Env, EnvOpenOptions};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sbp_plugin::prelude::*;
@@ -46,6 +46,7 @@ impl Plugin<slots::Retriever> for ArroyConfig {
         Ok(Box::new(ArroyRetriever {
             num_trees: self.num_trees.max(1),
             search_k: NonZeroUsize::new(self.search_k).unwrap_or(NonZeroUsize::MIN),
+            index: None,
         }))
     }
 }
@@ -54,24 +55,23 @@ register!(slots::Retriever => ArroyConfig);
 struct ArroyRetriever {
     num_trees: usize,
     search_k: NonZeroUsize,
+    index: Option<(Env, Database<'static, Cosine>)>,
 }
 
 /// The index among those that could share a database.
 const INDEX: u16 = 0;
 
 impl Retriever for ArroyRetriever {
-    fn neighbors(
-        &mut self,
-        embeddings: &Embeddings,
-        queries: &[u32],
-        k: usize,
-        context: &mut SearchContext<'_>,
-    ) -> Result<Vec<Vec<Neighbor>>> {
+    fn is_approximate(&self) -> bool {
+        true
+    }
+
+    fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
         let mut options = EnvOpenOptions::new();
         options.map_size(self.map_size(embeddings));
         #[expect(unsafe_code, reason = "LMDB maps its file; the scratch folder is this search's own")]
         let env = unsafe { options.open(context.scratch) }?;
-        let database: Database<Cosine> = env
+        let database: Database<'static, Cosine> = env
             .create_databases_and_commit(env.write_txn()?, |builder, txn| -> heed::Result<_> {
                 builder.create_database(txn, None).map(CommitOrAbort::<_, ()>::Commit)
             })?
@@ -93,9 +93,20 @@ impl Retriever for ArroyRetriever {
             txn.commit()?;
             Ok(())
         })?;
+        self.index = Some((env, database));
+        Ok(())
+    }
 
+    fn neighbors(
+        &mut self,
+        embeddings: &Embeddings,
+        queries: &[u32],
+        k: usize,
+        _: &mut SearchContext<'_>,
+    ) -> Result<Vec<Vec<Neighbor>>> {
+        let (env, database) = self.index.as_ref().ok_or("searched before it was prepared")?;
         let txn = env.read_txn()?;
-        let reader = Reader::<Cosine>::open(&txn, INDEX, database)?;
+        let reader = Reader::<Cosine>::open(&txn, INDEX, *database)?;
         let mut found = Vec::with_capacity(queries.len());
         for &query in queries {
             // One more, since the query finds itself.

@@ -3,4 +3,7 @@
 #[cfg(feature = "arroy")]
 pub mod arroy;
 pub mod exact;
+pub mod itself;
+#[cfg(feature = "lexical")]
+pub mod lexical;
 pub mod random;

@@ -245,11 +245,18 @@ pub struct PairsSection {
     pub neighbors: usize,
     /// Filters in order; a pair stays if all keep it.
     pub filters: Vec<Selected<slots::PairFilter>>,
+    /// Most pairs of one seed document, the most similar of those that stay; no limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_targets_per_seed: Option<usize>,
+    /// Whether a pair is there in both directions or not at all: the reverse of each that stays is judged and added.
+    /// `max_targets_per_seed` is applied before.
+    pub symmetric: bool,
 }
 
 impl Default for PairsSection {
     fn default() -> Self {
-        Self { neighbors: 4, filters: Vec::new() }
+        Self { neighbors: 4, filters: Vec::new(), max_targets_per_seed: None, symmetric: false }
     }
 }
 

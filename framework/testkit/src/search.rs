@@ -1,10 +1,12 @@
 //! Search by looking at everything.
 
-use sbp_core::{Neighbor, RootSeed};
+use sbp_core::{Document, Neighbor, RootSeed};
 use sbp_plugin::Result;
 use sbp_plugin::ports::TopK;
 use sbp_plugin::slots::embedder::Embeddings;
 use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
+
+use crate::{TinyConfig, TinyCorpus};
 
 /// Exact search, one inner product at a time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,7 +36,7 @@ impl TopK for NaiveTopK {
     }
 }
 
-/// Runs a retriever in a scratch folder of its own, with exact search by [`NaiveTopK`] and a fixed stream.
+/// Prepares and runs a retriever in a scratch folder of its own, with exact search by [`NaiveTopK`] and a fixed stream.
 ///
 /// # Panics
 /// When the retriever fails, which in a test is what should happen.
@@ -45,12 +47,21 @@ pub fn search(
     k: usize,
 ) -> Vec<Vec<Neighbor>> {
     let scratch = tempfile::tempdir().expect("a temporary folder can be made");
+    let corpus = TinyCorpus(TinyConfig::default());
+    let documents: Vec<Document> = (0..embeddings.len()).map(|row| corpus.document(row)).collect();
     let mut context = SearchContext {
         top_k: &mut NaiveTopK,
+        documents: &documents,
         scratch: scratch.path(),
         rng: RootSeed(0).stream("retrieve", &[]),
     };
-    retriever.neighbors(embeddings, queries, k, &mut context).expect("the search succeeds")
+    retriever.prepare(embeddings, &mut context).expect("the index can be built");
+    // In two calls, as the pipeline makes several.
+    let (first, second) = queries.split_at(queries.len() / 2);
+    let mut ask = |queries: &[u32]| {
+        retriever.neighbors(embeddings, queries, k, &mut context).expect("the search succeeds")
+    };
+    [ask(first), ask(second)].concat()
 }
 
 /// Rows in random directions, the same for the same seed.

@@ -238,6 +238,7 @@ fn quality(results: &Results, text: &mut String) {
     row("pairs kept", &count("/pairs/kept"));
     row("seed documents with a pair", &count("/pairs/seeds"));
     row("pairs dropped", &reasons("/pairs/dropped"));
+    row("true neighbors found (recall, on a sample)", &share("/pairs/recall/share"));
     row("pairs longer than the context", &count("/tuning/too_long"));
     row("draws", &count("/synthetic/drawn"));
     row("draws kept", &count("/synthetic/accepted"));

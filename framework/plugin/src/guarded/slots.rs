@@ -128,6 +128,15 @@ impl PairFilter for Guarded<dyn PairFilter> {
 }
 
 impl Retriever for Guarded<dyn Retriever> {
+    fn is_approximate(&self) -> bool {
+        self.call(|retriever| retriever.is_approximate())
+    }
+    fn finds_itself(&self) -> bool {
+        self.call(|retriever| retriever.finds_itself())
+    }
+    fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
+        self.attempt_mut(|retriever| retriever.prepare(embeddings, context))
+    }
     fn neighbors(
         &mut self,
         embeddings: &Embeddings,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sbp_core::{Neighbor, RngStream};
+use sbp_core::{Document, Neighbor, RngStream};
 
 use crate::Result;
 use crate::ports::TopK;
@@ -11,13 +11,31 @@ use crate::slots::embedder::Embeddings;
 /// Finds the neighbors of documents.
 ///
 /// # Contract
-/// At most k neighbors a query, never the query itself (left out by row, not by position), no row twice, best
-/// first, ties by row. The same embeddings and stream give the same neighbors.
+/// At most k neighbors a query, never the query itself (left out by row, not by position) unless it [finds
+/// itself](Self::finds_itself), no row twice, with the inner products of their embeddings as similarities, best first,
+/// ties by row. The same embeddings and stream give the same neighbors, however queries are divided among calls of a
+/// retriever that draws nothing at random.
 pub trait Retriever: Send {
-    /// Neighbors of each query row among all rows.
+    /// Whether it may miss neighbors that [exact search](SearchContext::top_k) would find: its recall is then measured.
+    fn is_approximate(&self) -> bool {
+        false
+    }
+    /// Whether the neighbor of a document is the document itself: a control.
+    fn finds_itself(&self) -> bool {
+        false
+    }
+    /// Builds what searches need. Called once, before the first search, with what all of them are given.
     ///
     /// # Errors
     /// When the index cannot be built.
+    fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
+        let _ = (embeddings, context);
+        Ok(())
+    }
+    /// Neighbors of each query row among all rows.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
     fn neighbors(
         &mut self,
         embeddings: &Embeddings,
@@ -31,6 +49,8 @@ pub trait Retriever: Send {
 pub struct SearchContext<'a> {
     /// Exact search on the runtime's device.
     pub top_k: &'a mut dyn TopK,
+    /// The documents; row i of the embeddings is of document i.
+    pub documents: &'a [Document],
     /// Folder for an index on disk, empty at the start and removed afterwards.
     pub scratch: &'a Path,
     /// Source of every random choice.

@@ -1,14 +1,17 @@
 //! Pairs: each document of D_pretrain with its neighbors, filtered.
 
-use std::collections::BTreeMap;
+mod pairing;
+mod recall;
 
 use sbp_core::{Pair, RootSeed};
 use sbp_plugin::registry::BuildContext;
-use sbp_plugin::slots::pair_filter::Verdict;
 use sbp_plugin::slots::retriever::SearchContext;
 use sbp_recipe::Synthesis;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use self::pairing::Pairing;
+pub(crate) use self::pairing::Summary;
+use self::recall::RecallSample;
 
 use super::corpus::CorpusData;
 use super::embed::Embedded;
@@ -27,19 +30,6 @@ pub(crate) struct Pairs {
     pub(crate) summary: Summary,
 }
 
-/// Counts of the pairing, `summary.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Summary {
-    pub(crate) found: usize,
-    pub(crate) kept: usize,
-    /// Documents that are the seed of at least one pair.
-    pub(crate) seeds: usize,
-    /// Dropped pairs by reason.
-    pub(crate) dropped: BTreeMap<String, usize>,
-    /// Number of kept pairs by similarity, in steps of 0.05 from -1.
-    pub(crate) similarity_histogram: Vec<usize>,
-}
-
 pub(crate) fn make(
     study: &mut Study<'_>,
     synthesis: Synthesis<'_>,
@@ -55,54 +45,44 @@ pub(crate) fn make(
         "retriever": selected.identity(),
         "neighbors": section.neighbors,
         "filters": filters,
+        "max_targets_per_seed": section.max_targets_per_seed,
+        "symmetric": section.symmetric,
         "seed": seed,
     });
     let artifact = study.make(&label, "pair", &inputs, &mut |study, folder| {
         let fail = failed(&label);
         let context = BuildContext { seed };
         let mut retriever = selected.build(&context).map_err(&fail)?;
-        let filters = section
-            .filters
-            .iter()
-            .map(|filter| filter.build(&context))
-            .collect::<sbp_plugin::Result<Vec<_>>>()
-            .map_err(&fail)?;
         let scratch = folder.join("index");
         let _ = std::fs::remove_dir_all(&scratch);
         files::create_folder(&scratch)?;
         let rows: Vec<u32> = (0..corpus.pretrain.len() as u32).collect();
-        let mut kept = Vec::new();
-        let mut dropped = BTreeMap::new();
-        let mut found = 0;
+        let stream = |name: &str, index: u32| RootSeed(seed).stream(name, &[u64::from(index)]);
+        let mut pairing = Pairing::new(section, &corpus.pretrain, &context).map_err(&fail)?;
+        let mut sample =
+            retriever.is_approximate().then(|| RecallSample::new(rows.len(), section.neighbors, seed));
+
+        let mut search_context = SearchContext {
+            top_k: study.runtime.top_k(),
+            documents: &corpus.pretrain,
+            scratch: &scratch,
+            rng: stream("index", 0),
+        };
+        retriever.prepare(&embedded.embeddings, &mut search_context).map_err(&fail)?;
         for queries in rows.chunks(QUERIES_AT_ONCE) {
-            let mut search = SearchContext {
+            let mut search_context = SearchContext {
                 top_k: study.runtime.top_k(),
+                documents: &corpus.pretrain,
                 scratch: &scratch,
-                rng: RootSeed(seed).stream("retrieve", &[u64::from(queries[0])]),
+                rng: stream("retrieve", queries[0]),
             };
-            let neighbors = retriever
-                .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search)
+            let found = retriever
+                .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search_context)
                 .map_err(&fail)?;
-            for (&query, neighbors) in queries.iter().zip(neighbors) {
-                let seed_document = &corpus.pretrain[query as usize];
-                for (rank, neighbor) in neighbors.iter().enumerate() {
-                    found += 1;
-                    let target = &corpus.pretrain[neighbor.row as usize];
-                    let pair = Pair {
-                        seed: seed_document.id,
-                        target: target.id,
-                        similarity: neighbor.similarity,
-                        rank: rank as u32,
-                    };
-                    let reason =
-                        filters.iter().find_map(|filter| match filter.judge(&pair, seed_document, target) {
-                            Verdict::Keep => None,
-                            Verdict::Drop(reason) => Some(reason),
-                        });
-                    match reason {
-                        Some(reason) => *dropped.entry(reason).or_insert(0) += 1,
-                        None => kept.push(pair),
-                    }
+            for (&query, neighbors) in queries.iter().zip(&found) {
+                pairing.add(query, neighbors);
+                if let Some(sample) = &mut sample {
+                    sample.note(query, neighbors);
                 }
             }
             study.watch.reporter.progress(&Progress {
@@ -118,7 +98,14 @@ pub(crate) fn make(
         }
         drop(retriever);
         std::fs::remove_dir_all(&scratch).map_err(Error::file("remove", &scratch))?;
+        let recall = match sample {
+            Some(sample) => Some(sample.recall(&embedded.embeddings, study.runtime.top_k()).map_err(&fail)?),
+            None => None,
+        };
+        let (kept, mut summary) = pairing.finish();
+        summary.recall = recall;
         if kept.is_empty() {
+            let Summary { found, dropped, .. } = summary;
             return Err(fail(
                 format!(
                     "no pair is left of {found} ({dropped:?}); widen pairs.filters or raise pairs.neighbors"
@@ -126,23 +113,8 @@ pub(crate) fn make(
                 .into(),
             ));
         }
-        let mut histogram = vec![0; 40];
-        for pair in &kept {
-            histogram[(((pair.similarity + 1.0) / 0.05) as usize).min(39)] += 1;
-        }
-        let mut seeds: Vec<_> = kept.iter().map(|pair| pair.seed).collect();
-        seeds.dedup();
         files::write_lines(&folder.join("pairs.jsonl"), &kept)?;
-        files::write_json(
-            &folder.join("summary.json"),
-            &Summary {
-                found,
-                kept: kept.len(),
-                seeds: seeds.len(),
-                dropped,
-                similarity_histogram: histogram,
-            },
-        )
+        files::write_json(&folder.join("summary.json"), &summary)
     })?;
     Ok(Pairs {
         pairs: files::read_lines(&artifact.file("pairs.jsonl"))?,
