@@ -126,3 +126,43 @@ fn arms_are_compared_on_the_metrics_that_the_recipe_lists() {
     assert!(finished.results.comparisons.iter().all(|comparison| comparison.metric == "val/heldout/bpb"));
     assert!(!finished.table.contains("eval/questions/acc"), "{}", finished.table);
 }
+
+#[test]
+fn pairs_can_be_had_alone_and_the_study_goes_on_from_them() {
+    let home = tempfile::tempdir().expect("a folder");
+    let sets = ["retriever={kind='lexical'}", "pairs.symmetric=true", "pairs.max_targets_per_seed=1"];
+    let overrides = Overrides { profiles: Vec::new(), sets: sets.map(str::to_owned).to_vec() };
+    let plan = Plan::new(load(&smoke(), &overrides).expect("the smoke recipe loads"));
+    let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
+    let mut runtime = BigramRuntime::default();
+    let found = sbp_pipeline::pairs(&plan, &mut runtime, &mut Silent, &options, 3).expect("there are pairs");
+    assert_eq!(found.samples.len(), 3);
+    assert!(found.samples.iter().all(|sample| sample.seed != sample.target));
+    let written = std::fs::read_to_string(&found.path).expect("the pairs are there");
+    let pairs: Vec<(String, String)> = written
+        .lines()
+        .map(|line| {
+            let pair: serde_json::Value = serde_json::from_str(line).expect("a pair a line");
+            (pair["seed"].to_string(), pair["target"].to_string())
+        })
+        .collect();
+    assert!(pairs.iter().all(|(seed, target)| pairs.contains(&(target.clone(), seed.clone()))));
+    assert!(!home.path().join("store/tune").exists(), "nothing is tuned");
+
+    let finished = study(home.path(), &sets);
+    assert_eq!(
+        std::fs::read_dir(home.path().join("store/pair")).expect("a stage").count(),
+        2,
+        "one artifact and its lock"
+    );
+    assert!(finished.table.contains("pairs kept"));
+}
+
+#[test]
+fn what_an_approximate_retriever_finds_stands_in_the_report() {
+    let home = tempfile::tempdir().expect("a folder");
+    let exact = study(home.path(), &["retriever={kind='exact'}"]);
+    let approximate = study(home.path(), &["retriever={kind='arroy'}"]);
+    let line = "true neighbors found (recall, on a sample)";
+    assert!(!exact.table.contains(line) && approximate.table.contains(line), "{}", approximate.table);
+}

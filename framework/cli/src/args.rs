@@ -20,6 +20,11 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  sbp run recipes/quickstart.toml\n  sbp run recipes/desk/arxiv.toml --set corpus.path=abstracts.jsonl.zst --set 'recipe.seeds=[1, 2, 3]'"
     )]
     Run(RunArgs),
+    /// Find a recipe's pairs of related documents, and show some; trains nothing but what the embedder needs.
+    #[command(
+        after_help = "Examples:\n  sbp pairs recipes/quickstart.toml\n  sbp pairs recipes/desk/arxiv.toml --set corpus.path=abstracts.jsonl.zst --set 'retriever={kind=\"random\"}' --show 5"
+    )]
+    Pairs(PairsArgs),
     /// Show what a recipe would do: arms, budgets, sources. Runs nothing.
     #[command(
         after_help = "Examples:\n  sbp plan recipes/quickstart.toml\n  sbp plan recipes/quickstart.toml --origins\n  sbp plan recipes/quickstart.toml --lock"
@@ -75,6 +80,18 @@ pub(crate) struct RunArgs {
     /// Refuse to run if anything changed since `sbp plan --lock`.
     #[arg(long)]
     pub(crate) locked: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PairsArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Where to run: cpu, cuda, cuda:N or auto; overrides execution.device.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// How many pairs to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) show: usize,
 }
 
 #[derive(Debug, clap::Args)]

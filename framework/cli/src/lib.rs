@@ -35,6 +35,7 @@ pub fn front(engine: &str) -> ExitCode {
 fn dispatch<'a>(engine: impl FnOnce() -> Result<&'a dyn Engine, Failure>) -> Result<Done, Failure> {
     match Args::parse().verb {
         Verb::Run(args) => commands::run::run(&args, engine()?),
+        Verb::Pairs(args) => commands::pairs::run(&args, engine()?),
         Verb::Plan(args) => commands::plan::run(&args),
         Verb::Validate(args) => commands::validate::run(&args),
         Verb::Plugins(args) => commands::plugins::run(&args),

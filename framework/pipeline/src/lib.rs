@@ -22,7 +22,7 @@ mod watch;
 
 pub use error::{Error, Result};
 pub use lock::Lock;
-pub use pipeline::{Finished, Options, run};
+pub use pipeline::{Finished, FoundPairs, Options, PairSample, pairs, run};
 pub use preview::{Concern, Preview, preview};
 pub use report::results::{Results, results_schema};
 pub use run_folder::{RunFolder, home_of};

@@ -1,9 +1,10 @@
 //! The method, one line a stage.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sbp_core::{Cause, Ledger};
+use sbp_core::{Cause, Ledger, RootSeed};
 use sbp_plugin::ports::Runtime;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::Share;
@@ -82,7 +83,7 @@ pub fn run(
             let method = plan.synthesis().map_err(failed("plan"))?;
             let synthesizer = method.synthesizer;
             let base = base(&mut study, &tokens, seed)?;
-            let embedded = embed::make(&mut study, method.embedder, &corpus, &tokens, &base, seed)?; // d -> e(d)
+            let embedded = embed::make(&mut study, method.embedder, &corpus, &tokens, Some(&base), seed)?; // d -> e(d)
             let pairs = pair::make(&mut study, method, &corpus, &embedded, seed)?; // (d1, d2), filtered
             let tuned = tune::make(&mut study, synthesizer, &corpus, &tokens, &base, &pairs, seed)?; // max log p(d2 | d1)
             let drawn =
@@ -139,6 +140,70 @@ pub fn run(
     files::write_whole(&folder.path.join("report/table.md"), table.as_bytes())?;
     study.watch.report(&serde_json::json!(results));
     Ok(Finished { folder: folder.clone(), results, table })
+}
+
+/// Pairs that a plan comes to, with some to read.
+#[derive(Debug)]
+pub struct FoundPairs {
+    /// `pairs.jsonl`: `seed`, `target`, `similarity`, `rank`, one pair a line.
+    pub path: PathBuf,
+    /// Its counts, as in `summary.json` beside it.
+    pub summary: serde_json::Value,
+    /// Some of them, drawn at random.
+    pub samples: Vec<PairSample>,
+}
+
+/// A pair to read.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct PairSample {
+    /// Inner product of the two embeddings.
+    pub similarity: f32,
+    /// Text of the seed document.
+    pub seed: String,
+    /// Text of its target.
+    pub target: String,
+}
+
+/// Makes the pairs of a plan's first seed, and nothing that comes after them.
+///
+/// # Errors
+/// See [`crate::Error`]; also when the recipe has no synthesis to pair documents for.
+pub fn pairs(
+    plan: &Plan,
+    runtime: &mut dyn Runtime,
+    reporter: &mut dyn Reporter,
+    options: &Options<'_>,
+    num_samples: usize,
+) -> Result<FoundPairs> {
+    let folder = RunFolder::of(options.home, plan);
+    folder.begin(plan)?;
+    let watch = watch(plan, &folder, reporter)?;
+    let mut study =
+        Study { plan, store: Store::new(options.home.join("store")), folder: &folder, runtime, watch };
+    let method = plan.synthesis().map_err(failed("plan"))?;
+    let seed = plan.recipe.recipe.seeds[0];
+
+    let corpus = corpus::make(&mut study)?;
+    let tokens = tokenize::make(&mut study, &corpus)?;
+    let base = match embed::needs_base(method.embedder, seed)? {
+        true => Some(base(&mut study, &tokens, seed)?),
+        false => None,
+    };
+    let embedded = embed::make(&mut study, method.embedder, &corpus, &tokens, base.as_ref(), seed)?;
+    let pairs = pair::make(&mut study, method, &corpus, &embedded, seed)?;
+
+    let texts: HashMap<_, _> = corpus.pretrain.iter().map(|document| (document.id, &document.text)).collect();
+    let order = RootSeed(seed).stream("shown pairs", &[]).permutation(pairs.pairs.len());
+    let samples = order.into_iter().take(num_samples).map(|place| {
+        let pair = pairs.pairs[place as usize];
+        let text = |id| texts[&id].clone();
+        PairSample { similarity: pair.similarity, seed: text(pair.seed), target: text(pair.target) }
+    });
+    Ok(FoundPairs {
+        path: pairs.artifact.file("pairs.jsonl"),
+        summary: serde_json::json!(pairs.summary),
+        samples: samples.collect(),
+    })
 }
 
 /// The model that the synthesizer starts from: D_pretrain alone, for the base duration.

@@ -1,6 +1,7 @@
 //! One file a verb.
 
 pub(crate) mod doctor;
+pub(crate) mod pairs;
 pub(crate) mod plan;
 pub(crate) mod plugins;
 pub(crate) mod run;

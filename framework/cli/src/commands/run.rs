@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use sbp_pipeline::{Options, Reporter as _, RunFolder, home_of};
 use sbp_plugin::engine::Engine;
+use sbp_plugin::ports::Runtime;
 use sbp_recipe::Plan;
 
-use crate::args::RunArgs;
+use crate::args::{RecipeArgs, RunArgs};
 use crate::exit::{self, Done, Failure};
 use crate::handover;
 use crate::locked;
@@ -51,33 +52,16 @@ fn folder_of(home: &Path, plans: &[Plan]) -> RunFolder {
 
 fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine) -> Result<Done, Failure> {
     let started = Instant::now();
-    let execution = &plans[0].recipe.execution;
-    let mut opened = engine
-        .runtime(&execution.device, execution.num_threads.and_then(NonZeroUsize::new))
-        .map_err(|error| Failure::Other(error.to_string()))?;
-    let stop =
-        StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
-    let mut screen = Screen::new(stop, args.recipe.json);
-    if let Some(note) = opened.note {
-        screen.warn(&note);
-    }
-    let options = Options {
-        home,
-        recipe_folder: args
-            .recipe
-            .recipe
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new(".")),
-        elapsed: &|| started.elapsed(),
-    };
+    let (mut runtime, mut screen) = ready(&plans[0], engine, args.recipe.json)?;
+    let elapsed = || started.elapsed();
+    let options = Options { home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &elapsed };
     let (table, done, folder) = match plans {
         [plan] if !plan.is_point() => {
-            let finished = sbp_pipeline::run(plan, &mut *opened.runtime, &mut screen, &options)?;
+            let finished = sbp_pipeline::run(plan, &mut *runtime, &mut screen, &options)?;
             (finished.table, Done::of(finished.results.compute_match.matched), finished.folder)
         }
         plans => {
-            let finished = sbp_pipeline::run_sweep(plans, &mut *opened.runtime, &mut screen, &options)?;
+            let finished = sbp_pipeline::run_sweep(plans, &mut *runtime, &mut screen, &options)?;
             let results = &finished.results;
             let done = if results.is_complete() { Done::of(results.is_matched()) } else { Done::Partly };
             (finished.table, done, finished.folder)
@@ -92,6 +76,31 @@ fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine
         folder.results().display(),
     ));
     Ok(done)
+}
+
+/// The runtime that a plan asks for, and the screen that shows its progress.
+pub(crate) fn ready(
+    plan: &Plan,
+    engine: &dyn Engine,
+    stdout_is_taken: bool,
+) -> Result<(Box<dyn Runtime>, Screen), Failure> {
+    let execution = &plan.recipe.execution;
+    let opened = engine
+        .runtime(&execution.device, execution.num_threads.and_then(NonZeroUsize::new))
+        .map_err(|error| Failure::Other(error.to_string()))?;
+    let stop =
+        StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
+    let mut screen = Screen::new(stop, stdout_is_taken);
+    if let Some(note) = opened.note {
+        screen.warn(&note);
+    }
+    Ok((opened.runtime, screen))
+}
+
+/// The folder that a recipe lies in.
+pub(crate) fn folder_of_recipe(args: &RecipeArgs) -> &Path {
+    let parent = args.recipe.parent().filter(|folder| !folder.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// The one object that scripts read from standard output; the folder is known when the recipe is valid.

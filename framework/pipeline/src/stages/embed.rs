@@ -32,27 +32,34 @@ pub(crate) struct Embedded {
     pub(crate) cost: Cost,
 }
 
+/// Whether the base model has to be there first.
+pub(crate) fn needs_base(selected: &Selected<slots::Embedder>, seed: u64) -> Result<bool> {
+    let embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
+    caught("embed", || Ok(embedder.needs_base_model()))
+}
+
+/// Embeds, or reuses. `base` must be there if the embedder [needs it](needs_base).
 pub(crate) fn make(
     study: &mut Study<'_>,
     selected: &Selected<slots::Embedder>,
     corpus: &CorpusData,
     tokens: &Tokens,
-    base: &Artifact,
+    base: Option<&Artifact>,
     seed: u64,
 ) -> Result<Embedded> {
     let mut embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
-    let needs_base = caught("embed", || Ok(embedder.needs_base_model()))?;
-    let label = if needs_base { format!("embed seed {seed}") } else { "embed".to_owned() };
+    let base = if needs_base(selected, seed)? { base } else { None };
+    let label = if base.is_some() { format!("embed seed {seed}") } else { "embed".to_owned() };
     let inputs = json!({
         "corpus": corpus.artifact.fingerprint,
         "embedder": selected.identity(),
-        "base": needs_base.then_some(&base.fingerprint),
+        "base": base.map(|base| &base.fingerprint),
     });
     let artifact = study.make(&label, "embed", &inputs, &mut |study, folder| {
         let fail = failed(&label);
-        let mut model = match needs_base {
-            true => Some(study.runtime.open(&base.file("checkpoint")).map_err(&fail)?),
-            false => None,
+        let mut model = match base {
+            Some(base) => Some(study.runtime.open(&base.file("checkpoint")).map_err(&fail)?),
+            None => None,
         };
         let total = corpus.pretrain.len() as u64;
         let reporter = &mut study.watch.reporter;

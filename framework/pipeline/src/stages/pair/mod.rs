@@ -23,6 +23,9 @@ use crate::{Error, Result, files};
 /// Queries handed to the retriever at a time.
 const QUERIES_AT_ONCE: usize = 4096;
 
+/// A retriever that finds a smaller share of the true neighbors is warned of.
+const LOW_RECALL: f64 = 0.9;
+
 /// The pairs that stayed.
 pub(crate) struct Pairs {
     pub(crate) artifact: Artifact,
@@ -102,6 +105,14 @@ pub(crate) fn make(
             Some(sample) => Some(sample.recall(&embedded.embeddings, study.runtime.top_k()).map_err(&fail)?),
             None => None,
         };
+        if let Some(recall) = recall.filter(|recall| recall.share < LOW_RECALL) {
+            study.watch.warn(&format!(
+                "the retriever `{}` finds {:.0}% of the true {} nearest neighbors; give it more effort in its options, or take `exact`",
+                selected.kind(),
+                100.0 * recall.share,
+                recall.k
+            ));
+        }
         let (kept, mut summary) = pairing.finish();
         summary.recall = recall;
         if kept.is_empty() {
