@@ -1,19 +1,20 @@
-//! Documents out of a file with one JSON object a line, plain or compressed.
+//! Documents out of files with one JSON object a line, plain or compressed.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sbp_core::FingerprintBuilder;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::corpus::{BadRecord, Corpus, Records};
 use serde_json::{Map, Value};
 
-/// Documents from a JSONL file (`.jsonl`, `.jsonl.zst`, `.jsonl.gz`), one JSON object a line.
+/// Documents from JSONL files (`.jsonl`, `.jsonl.zst`, `.jsonl.gz`), one JSON object a line.
 ///
 /// Documents come in an order shuffled by a hash of their id, so that every beginning of the corpus is a fair sample
-/// of the file and adding a document moves no other. Compressed files may consist of several frames or members, one
+/// of the files and adding a document moves no other. Compressed files may consist of several frames or members, one
 /// after another. A line that is no document (invalid JSON or UTF-8, no text, an id seen before, too long) is reported
 /// with its file name and line number and left out; blank lines are skipped. The texts are held in memory.
 ///
@@ -22,7 +23,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlConfig {
-    /// The file that documents are taken from.
+    /// The file that documents are taken from, or a pattern for several: `shards/*.jsonl.zst`, `data/**/part-?.jsonl`.
     pub path: RecipePath,
     /// A file of documents kept for evaluation. Without it, `heldout_share` of `path` is kept.
     ///
@@ -34,10 +35,11 @@ pub struct JsonlConfig {
     #[serde(default = "default_heldout_share")]
     #[schemars(range(min = 0.0, max = 0.9))]
     pub heldout_share: f64,
-    /// The field that holds the text.
+    /// The field that holds the text: a string, or a list of paragraphs. `a.b` is the field `b` of the object `a`.
     #[serde(default = "default_text_field")]
     pub text_field: String,
-    /// The field that names the document, a string or a number. A record without it is named by its line.
+    /// The field that names the document, a string or a number: `id`, or with DCLM-baseline `metadata.WARC-Record-ID`. A
+    /// record without it is named by its line, and by its file where there are several.
     #[serde(default = "default_id_field")]
     pub id_field: String,
     /// The field that says where the document comes from, if any.
@@ -82,6 +84,7 @@ impl JsonlConfig {
 
 impl Plugin<slots::Corpus> for JsonlConfig {
     const KIND: &'static str = "jsonl";
+    const VERSION: u32 = 2;
     fn example() -> Self {
         Self::of("corpus.jsonl.zst")
     }
@@ -95,6 +98,7 @@ register!(slots::Corpus => JsonlConfig);
 struct Row {
     /// The hash of the id, or of the line's number where there is no document: what rows are sorted by.
     key: u64,
+    file: Arc<str>,
     line: u64,
     record: std::result::Result<Document, BadRecord>,
 }
@@ -109,11 +113,10 @@ struct JsonlCorpus {
 impl JsonlCorpus {
     fn open(config: &JsonlConfig) -> Result<Self> {
         let mut fingerprint = FingerprintBuilder::default();
-        let pool = config.path.as_ref();
-        let mut documents = read_file(config, pool, "", &mut fingerprint)?;
+        let mut documents = read_files(config, config.path.as_ref(), "", &mut fingerprint)?;
         let mut heldout = match &config.heldout_path {
             // Ids of a held-out file are kept apart, since many corpora number each of their files from 0.
-            Some(path) => read_file(config, path.as_ref(), "heldout/", &mut fingerprint)?,
+            Some(path) => read_files(config, path.as_ref(), "heldout/", &mut fingerprint)?,
             None => {
                 let first = ((1.0 - config.heldout_share) * 2f64.powi(64)) as u64;
                 documents.extract_if(.., |row| row.record.is_ok() && row.key >= first).collect()
@@ -124,7 +127,7 @@ impl JsonlCorpus {
         for row in &mut documents {
             if row.record.as_ref().is_ok_and(|document| texts.contains(document.text.trim())) {
                 let reason = "its text is that of a held-out document".to_owned();
-                row.record = Err(BadRecord { file: file_name(pool), line: row.line, reason });
+                row.record = Err(BadRecord { file: row.file.to_string(), line: row.line, reason });
             }
         }
         drop(texts);
@@ -158,18 +161,59 @@ impl Corpus for JsonlCorpus {
     }
 }
 
-/// Reads every line of a file. `prefix` goes before the name of each document.
-fn read_file(
+/// Reads every line of the files that a path or a pattern names, in the order of their names. `prefix` goes before the
+/// name of each document.
+fn read_files(
     config: &JsonlConfig,
     path: &Path,
     prefix: &str,
     fingerprint: &mut FingerprintBuilder,
 ) -> Result<Vec<Row>> {
-    let file = file_name(path);
-    let mut lines =
-        Lines { reader: open(path)?, most: config.max_record_bytes, hasher: blake3::Hasher::new() };
+    let files = files(path)?;
     let mut rows = Vec::new();
     let mut seen = HashSet::new();
+    for file in &files {
+        // Line 1 of one file is not line 1 of another.
+        let of_line =
+            if files.len() > 1 { format!("{prefix}{} ", file_name(file)) } else { prefix.to_owned() };
+        read_file(config, file, [prefix, &of_line], &mut seen, &mut rows, fingerprint)?;
+    }
+    Ok(rows)
+}
+
+/// The file of this name, or the files that it is a pattern for.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let text = path.to_string_lossy();
+    if path.exists() || !text.contains(['*', '?', '[']) {
+        return Ok(vec![path.to_owned()]);
+    }
+    let found = glob::glob(&text).map_err(|error| format!("{text} is no pattern for files: {error}"))?;
+    let mut files = Vec::new();
+    for entry in found {
+        let file = entry.map_err(|error| format!("{text}: {error}; allow reading that folder"))?;
+        if file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(format!("no file fits {text}; patterns are relative to the recipe's folder").into());
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads every line of a file. The names of documents get the first prefix, or the second where they are lines.
+fn read_file(
+    config: &JsonlConfig,
+    path: &Path,
+    prefixes: [&str; 2],
+    seen: &mut HashSet<DocId>,
+    rows: &mut Vec<Row>,
+    fingerprint: &mut FingerprintBuilder,
+) -> Result<()> {
+    let file: Arc<str> = file_name(path).into();
+    let mut lines =
+        Lines { reader: open(path)?, most: config.max_record_bytes, hasher: blake3::Hasher::new() };
     for number in 1.. {
         let line = lines.next().map_err(|error| {
             format!(
@@ -181,7 +225,7 @@ fn read_file(
         let parsed = match &line {
             None => break,
             Some(Line::Whole(bytes)) if bytes.iter().all(u8::is_ascii_whitespace) => continue,
-            Some(Line::Whole(bytes)) => parse(config, bytes, number, prefix),
+            Some(Line::Whole(bytes)) => parse(config, bytes, number, prefixes),
             Some(Line::TooLong(len)) => {
                 Err(format!("{len} bytes long, more than max_record_bytes = {}", config.max_record_bytes))
             }
@@ -191,13 +235,33 @@ fn read_file(
         });
         let key = match &parsed {
             Ok(document) => document.id,
-            Err(_) => DocId::of(&format!("{prefix}bad record {number}")),
+            Err(_) => DocId::of(&format!("{}bad record {number}", prefixes[1])),
         };
-        let record = parsed.map_err(|reason| BadRecord { file: file.clone(), line: number, reason });
-        rows.push(Row { key: key.0, line: number, record });
+        let record = parsed.map_err(|reason| BadRecord { file: file.to_string(), line: number, reason });
+        rows.push(Row { key: key.0, file: Arc::clone(&file), line: number, record });
     }
     fingerprint.push(lines.hasher.finalize().as_bytes());
-    Ok(rows)
+    Ok(())
+}
+
+/// A field by its name, or by its path through objects.
+fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).or_else(|| {
+        let (first, rest) = name.split_once('.')?;
+        field(object.get(first)?.as_object()?, rest)
+    })
+}
+
+/// A text, or paragraphs as one.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(paragraphs) => {
+            let paragraphs: Option<Vec<&str>> = paragraphs.iter().map(Value::as_str).collect();
+            Some(paragraphs?.join("\n\n"))
+        }
+        _ => None,
+    }
 }
 
 /// The document of one line, or what is wrong with it.
@@ -205,32 +269,30 @@ fn parse(
     config: &JsonlConfig,
     line: &[u8],
     number: u64,
-    prefix: &str,
+    [prefix, of_line]: [&str; 2],
 ) -> std::result::Result<Document, String> {
     // Some editors mark a file as UTF-8 by its first three bytes.
     let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
     let line = std::str::from_utf8(line)
         .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
-    let mut object: Map<String, Value> =
+    let object: Map<String, Value> =
         serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
-    let field = &config.text_field;
-    let text = match object.remove(field) {
-        Some(Value::String(text)) if text.trim().is_empty() => {
-            return Err(format!("field `{field}` is empty"));
-        }
-        Some(Value::String(text)) => text,
-        Some(_) => return Err(format!("field `{field}` is not a string")),
-        None => return Err(format!("no field `{field}`")),
+    let name = &config.text_field;
+    let text = match field(&object, name).map(text_of) {
+        Some(Some(text)) if text.trim().is_empty() => return Err(format!("field `{name}` is empty")),
+        Some(Some(text)) => text,
+        Some(None) => return Err(format!("field `{name}` is neither a string nor a list of strings")),
+        None => return Err(format!("no field `{name}`")),
     };
-    let id = match object.get(&config.id_field) {
+    let id = match field(&object, &config.id_field) {
         Some(Value::String(id)) => DocId::of(&format!("{prefix}{id}")),
         Some(Value::Number(id)) => DocId::of(&format!("{prefix}{id}")),
         // Not by the file's name: a file that is moved stays the same corpus.
-        None | Some(Value::Null) => DocId::of(&format!("{prefix}line {number}")),
+        None | Some(Value::Null) => DocId::of(&format!("{of_line}line {number}")),
         Some(_) => return Err(format!("field `{}` is neither a string nor a number", config.id_field)),
     };
-    let source = match config.source_field.as_ref().and_then(|field| object.remove(field)) {
-        Some(Value::String(source)) => source,
+    let source = match config.source_field.as_ref().and_then(|name| field(&object, name)) {
+        Some(Value::String(source)) => source.clone(),
         None | Some(Value::Null) => String::new(),
         Some(other) => other.to_string(),
     };
@@ -354,6 +416,44 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_takes_all_its_files_and_names_lines_by_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, lines) in [
+            ("b.jsonl", "{\"text\": \"b1\"}\n{\"id\": 7, \"text\": \"b2\"}\n"),
+            ("a.jsonl", "{\"text\": \"a1\"}\nbad\n{\"id\": 7, \"text\": \"a2\"}\n"),
+            ("notes.txt", "not taken"),
+        ] {
+            std::fs::write(folder.path().join(name), lines).unwrap();
+        }
+        let config = JsonlConfig { heldout_share: 0.0, ..JsonlConfig::of(folder.path().join("*.jsonl")) };
+        let (good, bad) = read(&config);
+        let mut texts: Vec<&str> = good.iter().map(|document| document.text.as_str()).collect();
+        texts.sort_unstable();
+        // The second document with id 7, in the order of the files' names, is a bad record.
+        assert_eq!(texts, ["a1", "a2", "b1"]);
+        let found: Vec<_> = bad.iter().map(|it| (it.file.as_str(), it.line)).collect();
+        assert_eq!(found, [("a.jsonl", 2), ("b.jsonl", 2)]);
+        let message = error(&JsonlConfig::of(folder.path().join("*.zst")));
+        assert!(message.contains("no file fits") && message.contains("*.zst"), "{message}");
+    }
+
+    #[test]
+    fn fields_may_lie_in_objects_and_texts_be_paragraphs() {
+        let lines = "{\"text\": [\"one\", \"two\"], \"metadata\": {\"WARC-Record-ID\": \"x\", \"site\": \"s\"}}\n\
+                     {\"text\": [1], \"metadata\": {\"WARC-Record-ID\": \"y\"}}\n";
+        let (_folder, config) = write("dclm.jsonl", lines.as_bytes());
+        let config = JsonlConfig {
+            id_field: "metadata.WARC-Record-ID".to_owned(),
+            source_field: Some("metadata.site".to_owned()),
+            ..config
+        };
+        let (good, bad) = read(&config);
+        let expected = Document { id: DocId::of("x"), text: "one\n\ntwo".to_owned(), source: "s".to_owned() };
+        assert_eq!(good, [expected]);
+        assert_eq!(bad[0].reason, "field `text` is neither a string nor a list of strings");
+    }
+
+    #[test]
     fn every_kind_of_bad_line_is_named_and_none_ends_the_file() {
         let mut bytes =
             b"\xef\xbb\xbf{\"text\": \"first\"}\r\n\nnot json\n{\"text\": 3}\n{\"body\": \"x\"}\n".to_vec();
@@ -372,7 +472,7 @@ mod tests {
         assert!(bad.iter().all(|b| b.file == "bad.jsonl"));
         assert!(found[0].1.starts_with("not a JSON object: "), "{found:?}");
         assert_eq!(found[0].0, 3);
-        assert_eq!(found[1], (4, "field `text` is not a string"));
+        assert_eq!(found[1], (4, "field `text` is neither a string nor a list of strings"));
         assert_eq!(found[2], (5, "no field `text`"));
         assert_eq!(found[3], (6, "field `text` is empty"));
         assert_eq!(found[4], (7, "not UTF-8 from byte 11 on"));

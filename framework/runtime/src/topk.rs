@@ -1,8 +1,8 @@
 //! Exact search for the rows of greatest inner product, in tiles.
 //!
 //! A tile of queries is multiplied with a tile of rows; what beats a query's threshold is collected in Rust.
-//! Ties go to the lower row. Memory is one tile of products (16 MiB) whatever the number of rows; at 384
-//! columns three quarters of the time are the product.
+//! Ties go to the lower row. Memory is one tile of products (16 MiB), one of rows and a group of 4,096 queries, whatever
+//! the number of rows.
 
 use sbp_core::Neighbor;
 use sbp_plugin::ports::TopK;
@@ -13,6 +13,8 @@ use crate::language_model::to_vec;
 
 /// Queries of a tile.
 const QUERY_TILE: usize = 256;
+/// Queries that one passage over the rows serves.
+const QUERY_GROUP: usize = 16 * QUERY_TILE;
 /// Rows of a tile.
 const ROW_TILE: usize = 16_384;
 
@@ -43,21 +45,29 @@ impl BlockedTopK {
         }
         let _guard = tch::no_grad_guard();
         let mut found = Vec::with_capacity(queries.len());
-        for tile in queries.chunks(QUERY_TILE) {
-            let mut picked = Vec::with_capacity(tile.len() * dim);
-            for &query in tile {
-                picked.extend_from_slice(&rows[query as usize * dim..][..dim]);
-            }
-            let queries_qd = matrix(&picked, dim, self.device)?;
-            let mut best: Vec<Best> = tile.iter().map(|&query| Best::new(query, k)).collect();
+        for group in queries.chunks(QUERY_GROUP) {
+            let mut tiles = group
+                .chunks(QUERY_TILE)
+                .map(|tile| {
+                    let mut picked = Vec::with_capacity(tile.len() * dim);
+                    for &query in tile {
+                        picked.extend_from_slice(&rows[query as usize * dim..][..dim]);
+                    }
+                    let best: Vec<Best> = tile.iter().map(|&query| Best::new(query, k)).collect();
+                    Ok((matrix(&picked, dim, self.device)?, best))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            // Rows are brought to the device once a group of queries, not once a tile.
             for (index, rows) in rows.chunks(ROW_TILE * dim).enumerate() {
-                let products_qr = queries_qd.f_matmul(&matrix(rows, dim, self.device)?.f_transpose(0, 1)?)?;
-                let products = to_vec(&products_qr)?;
-                for (best, products) in best.iter_mut().zip(products.chunks_exact(rows.len() / dim)) {
-                    best.offer((index * ROW_TILE) as u32, products);
+                let rows_dr = matrix(rows, dim, self.device)?.f_transpose(0, 1)?;
+                for (queries_qd, best) in &mut tiles {
+                    let products = to_vec(&queries_qd.f_matmul(&rows_dr)?)?;
+                    for (best, products) in best.iter_mut().zip(products.chunks_exact(rows.len() / dim)) {
+                        best.offer((index * ROW_TILE) as u32, products);
+                    }
                 }
             }
-            found.extend(best.into_iter().map(Best::finish));
+            found.extend(tiles.into_iter().flat_map(|(_, best)| best).map(Best::finish));
         }
         Ok(found)
     }
@@ -177,9 +187,9 @@ mod tests {
     fn tiles_do_not_show() {
         let num_rows = ROW_TILE + 300;
         let rows: Vec<f32> = (0..num_rows).map(|row| ((row * 7919) % 1013) as f32).collect();
-        let queries: Vec<u32> = (0..QUERY_TILE as u32 + 5).map(|query| query * 50).collect();
+        let queries: Vec<u32> = (0..QUERY_GROUP as u32 + 5).map(|query| query * 4).collect();
         let found = BlockedTopK::new(Device::Cpu).search(&rows, 1, &queries, 20).unwrap();
-        for place in [0, 7, QUERY_TILE, QUERY_TILE + 4] {
+        for place in [0, 7, QUERY_TILE, QUERY_TILE + 4, QUERY_GROUP, QUERY_GROUP + 4] {
             assert_eq!(found[place], naive(&rows, 1, queries[place], 20));
         }
     }
