@@ -17,8 +17,14 @@ fn main() {
         .flag_if_supported("-mprefer-vector-width=512")
         .debug(false)
         .compile("sbp_kernels");
-    cc::Build::new()
-        .cpp(true)
+    // Work is shared out by libtorch's own threads, whose library is loaded already. Elsewhere it is done by one thread.
+    let has_openmp = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
+    let mut shim = cc::Build::new();
+    if has_openmp {
+        shim.flag("-fopenmp");
+        println!("cargo:rustc-link-lib=dylib=gomp");
+    }
+    shim.cpp(true)
         .file("native/shim.cpp")
         .file("native/fused.cpp")
         // As system headers: their warnings are not ours.
@@ -29,12 +35,9 @@ fn main() {
         .std("c++17")
         // They only forward calls: more would cost compile time and buy nothing.
         .opt_level(1)
-        // Work is shared out by libtorch's own threads, whose library is already loaded.
-        .flag("-fopenmp")
         .debug(false)
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .compile("sbp_shim");
-    println!("cargo:rustc-link-lib=dylib=gomp");
     // The folder itself and not the link to it, so that a binary outlives the clone it was built in.
     let lib = Path::new(&lib).canonicalize().unwrap_or_else(|e| panic!("{lib}: {e}"));
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::Embeddings;
-use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
+use sbp_plugin::slots::retriever::{Retriever, SearchContext, neighbors_of};
 
 /// Approximate search in a forest of random projection trees on disk.
 ///
@@ -113,17 +113,8 @@ impl Retriever for ArroyRetriever {
             let mut search = reader.nns(k + 1);
             search.search_k(self.search_k);
             let hits = search.by_item(&txn, query)?.unwrap_or_default();
-            let mut neighbors: Vec<Neighbor> = hits
-                .into_iter()
-                .filter(|(row, _)| *row != query)
-                .map(|(row, _)| Neighbor {
-                    row,
-                    similarity: embeddings.similarity(query as usize, row as usize),
-                })
-                .collect();
-            sort_neighbors(&mut neighbors);
-            neighbors.truncate(k);
-            found.push(neighbors);
+            let rows = hits.into_iter().map(|(row, _)| row);
+            found.push(neighbors_of(embeddings, query, rows, k));
         }
         Ok(found)
     }

@@ -2,7 +2,7 @@
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::Embeddings;
-use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
+use sbp_plugin::slots::retriever::{Retriever, SearchContext, neighbors_of};
 use tantivy::collector::TopDocs;
 use tantivy::query::MoreLikeThisQuery;
 use tantivy::schema::{FAST, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions, Value as _};
@@ -91,18 +91,14 @@ impl Retriever for LexicalRetriever {
                     text,
                     vec![context.documents[query as usize].text.clone().into()],
                 )]);
-            let mut neighbors = Vec::with_capacity(k);
+            let mut rows = Vec::with_capacity(k + 1);
             // One more, since the query finds itself.
             for (_, address) in searcher.search(&words, &TopDocs::with_limit(k + 1).order_by_score())? {
                 let entry: TantivyDocument = searcher.doc(address)?;
                 let other = entry.get_first(row).and_then(|value| value.as_u64()).ok_or("a row is lost")?;
-                if other != u64::from(query) && neighbors.len() < k {
-                    let similarity = embeddings.similarity(query as usize, other as usize);
-                    neighbors.push(Neighbor { row: other as u32, similarity });
-                }
+                rows.push(other as u32);
             }
-            sort_neighbors(&mut neighbors);
-            found.push(neighbors);
+            found.push(neighbors_of(embeddings, query, rows, k));
         }
         Ok(found)
     }

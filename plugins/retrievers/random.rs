@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::Embeddings;
-use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
+use sbp_plugin::slots::retriever::{Retriever, SearchContext, neighbors_of};
 
 /// Random documents instead of neighbors: a control.
 ///
@@ -43,17 +43,14 @@ impl Retriever for RandomRetriever {
         for &query in queries {
             // Floyd's sampling without replacement, over the rows with the query taken out.
             let mut chosen = HashSet::with_capacity(k as usize);
-            let mut neighbors = Vec::with_capacity(k as usize);
+            let mut rows = Vec::with_capacity(k as usize);
             for last in others - k..others {
                 let drawn = context.rng.below(last + 1) as u32;
                 let place = if chosen.insert(drawn) { drawn } else { last as u32 };
                 chosen.insert(place);
-                let row = if place < query { place } else { place + 1 };
-                let similarity = embeddings.similarity(query as usize, row as usize);
-                neighbors.push(Neighbor { row, similarity });
+                rows.push(if place < query { place } else { place + 1 });
             }
-            sort_neighbors(&mut neighbors);
-            found.push(neighbors);
+            found.push(neighbors_of(embeddings, query, rows, k as usize));
         }
         Ok(found)
     }

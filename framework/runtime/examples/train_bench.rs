@@ -15,9 +15,9 @@ use sbp_plugin::Result;
 use sbp_plugin::ports::{
     BatchSource, KeepCheckpoints, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint,
 };
-use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
+use sbp_testkit::PlainAdamW;
 
 /// A model and the shape of its batches: `rows` sequences of `length` predictions a step.
 struct Size {
@@ -101,17 +101,6 @@ impl BatchSource for Batches {
     }
 }
 
-/// AdamW that leaves norms and embeddings undecayed.
-struct AdamW;
-
-impl Optimizer for AdamW {
-    fn update(&self, parameter: &Parameter<'_>) -> Update {
-        let decays = matches!(parameter.role, Role::Head | Role::Projection);
-        let rule = Rule::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8 };
-        Update { rule, lr_scale: 1.0, weight_decay: if decays { 0.1 } else { 0.0 } }
-    }
-}
-
 struct Constant;
 
 impl Schedule for Constant {
@@ -186,7 +175,7 @@ fn train(
         model: &size.model,
         vocab_size: size.vocab_size,
         start,
-        optimizer: &AdamW,
+        optimizer: &PlainAdamW,
         // Low enough that no spike of the loss amplifies rounding until the comparison means nothing.
         peak_lr: 3e-4,
         schedule: &Constant,

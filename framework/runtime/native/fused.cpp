@@ -94,13 +94,18 @@ struct RotateHeads : torch::autograd::Function<RotateHeads> {
     TORCH_CHECK(positions.is_contiguous() && positions.scalar_type() == at::kLong && positions.numel() == n &&
                     cos_sin.size(-1) * cos_sin.size(-2) == width,
                 "positions and rotations must fit to the rows");
+    const int64_t *places = positions.const_data_ptr<int64_t>();
+    for (int64_t row = 0; row < n; ++row) {
+      TORCH_CHECK(places[row] >= 0 && places[row] < cos_sin.size(0), "position ", places[row],
+                  " is outside the table of ", cos_sin.size(0));
+    }
     Tensor q = at::empty({n, queries, width}, qkv.options()), k = at::empty({n, keys, width}, qkv.options());
     Tensor v = at::empty({n, keys, width}, qkv.options()), rstd = at::empty({n, queries + keys}, qkv.options());
     float *to_q = out(q), *to_k = out(k), *to_v = out(v), *to_rstd = out(rstd);
     const kernels::Heads heads{queries, keys, width};
     over_rows(n, qkv.size(1), [&](int64_t begin, int64_t end) {
       kernels::rotate_heads(begin, end, heads, static_cast<float>(eps), in(qkv), in(q_gain), in(k_gain), in(cos_sin),
-                            positions.const_data_ptr<int64_t>(), to_q, to_k, to_v, to_rstd);
+                            places, to_q, to_k, to_v, to_rstd);
     });
     context->saved_data["queries"] = queries;
     context->saved_data["keys"] = keys;

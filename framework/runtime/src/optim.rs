@@ -233,6 +233,7 @@ fn check(name: &str, shape: &[usize], update: &Update) -> Result<()> {
 pub(crate) mod tests {
     use sbp_core::{ModelConfig, RootSeed};
     use sbp_plugin::slots::optimizer::Role;
+    use sbp_testkit::PlainAdamW;
     use tch::Device;
 
     use super::*;
@@ -248,13 +249,13 @@ pub(crate) mod tests {
 
     impl Rules for Tested {
         fn update(&self, parameter: &Parameter<'_>) -> Update {
-            let adamw = Rule::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8 };
-            let rule = match (self, parameter.role) {
-                (Self::Muon, Role::Projection) => Rule::Muon { momentum: 0.95, iterations: 5 },
-                _ => adamw,
-            };
-            let decays = matches!(parameter.role, Role::Head | Role::Projection);
-            Update { rule, lr_scale: 1.0, weight_decay: if decays { 0.1 } else { 0.0 } }
+            let plain = PlainAdamW.update(parameter);
+            match (self, parameter.role) {
+                (Self::Muon, Role::Projection) => {
+                    Update { rule: Rule::Muon { momentum: 0.95, iterations: 5 }, ..plain }
+                }
+                _ => plain,
+            }
         }
     }
 

@@ -73,6 +73,8 @@ fn models_of_transformers_give_their_logits() {
     assert!(fixture("untied").join("model.safetensors.index.json").exists(), "one of them is in shards");
 }
 
+// Ignored and not skipped: an ordinary test run has no Python with the peers, and a test that passes without looking
+// would claim what it has not seen. `cargo xtask parity` has one, runs it, and fails where it cannot.
 #[test]
 #[ignore = "needs PyTorch and transformers: `cargo xtask parity`"]
 fn models_made_now_by_transformers_give_their_logits() {
@@ -87,6 +89,7 @@ fn models_made_now_by_transformers_give_their_logits() {
     }
 }
 
+// Ignored for the same reason.
 #[test]
 #[ignore = "needs PyTorch and transformers: `cargo xtask parity`"]
 fn transformers_reads_what_is_written_here() {

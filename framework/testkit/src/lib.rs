@@ -8,12 +8,14 @@
 mod bigram;
 pub mod contract;
 mod corpus;
+mod optimizer;
 mod runtime;
 mod search;
 mod tokenizer;
 
 pub use bigram::BigramModel;
 pub use corpus::{TinyConfig, TinyCorpus, synthetic};
+pub use optimizer::PlainAdamW;
 pub use runtime::BigramRuntime;
 pub use search::{NaiveTopK, random_embeddings, search};
 pub use tokenizer::ByteTokenizer;

@@ -172,7 +172,6 @@ fn write(folder: &Path, file: &str, value: &impl Serialize) -> Result<()> {
 mod tests {
     use sbp_core::{Example, ModelConfig, RootSeed};
     use sbp_plugin::ports::{BatchSource, KeepCheckpoints, TrainObserver};
-    use sbp_plugin::slots::optimizer::{Optimizer, Parameter, Role, Rule, Update};
     use sbp_plugin::slots::schedule::Schedule;
 
     use super::*;
@@ -210,23 +209,12 @@ mod tests {
         }
     }
 
-    /// AdamW that leaves norms and embeddings undecayed.
-    struct AdamW;
-
-    impl Optimizer for AdamW {
-        fn update(&self, parameter: &Parameter<'_>) -> Update {
-            let decays = matches!(parameter.role, Role::Head | Role::Projection);
-            let rule = Rule::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8 };
-            Update { rule, lr_scale: 1.0, weight_decay: if decays { 0.1 } else { 0.0 } }
-        }
-    }
-
     fn train(folder: &Path, identity: &str, start: Start<'_>, watch: &mut Watch) -> Result<TrainOutcome> {
         BigramRuntime::default().train(TrainJob {
             model: &ModelConfig::default(),
             vocab_size: 258,
             start,
-            optimizer: &AdamW,
+            optimizer: &crate::PlainAdamW,
             peak_lr: 1e-3,
             schedule: &Flat,
             max_grad_norm: None,

@@ -57,6 +57,21 @@ pub struct SearchContext<'a> {
     pub rng: RngStream,
 }
 
+/// The neighbors of a query in the promised order, from rows that a search found: without the query, at most k.
+pub fn neighbors_of(
+    embeddings: &Embeddings,
+    query: u32,
+    rows: impl IntoIterator<Item = u32>,
+    k: usize,
+) -> Vec<Neighbor> {
+    let similarity = |row: u32| embeddings.similarity(query as usize, row as usize);
+    let others = rows.into_iter().filter(|row| *row != query);
+    let mut neighbors: Vec<Neighbor> =
+        others.take(k).map(|row| Neighbor { row, similarity: similarity(row) }).collect();
+    sort_neighbors(&mut neighbors);
+    neighbors
+}
+
 /// Puts neighbors in the promised order: best first, ties by row.
 pub fn sort_neighbors(neighbors: &mut [Neighbor]) {
     neighbors.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
