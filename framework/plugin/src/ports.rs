@@ -271,7 +271,7 @@ pub trait Runtime {
     /// # Errors
     /// When the folder is not a checkpoint of a supported layout.
     fn open(&mut self, checkpoint: &Path) -> Result<Box<dyn LanguageModel>>;
-    /// FLOP/s that the device reaches at best, known or measured once; none where there is no such figure.
+    /// FLOP/s that the device reaches at best, known or the most measured so far; none where there is no such figure.
     fn peak_flops(&mut self, precision: Precision) -> Option<f64>;
     /// Exact search on this runtime's device.
     fn top_k(&mut self) -> &mut dyn TopK;
