@@ -188,6 +188,7 @@ impl BatchSource for ExampleBatches<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sbp_core::TokenId;
     use sbp_plugin::slots::mixer::Source;
 
     use super::*;
@@ -220,10 +221,11 @@ mod tests {
         steps: &[u64],
     ) -> Vec<Vec<Example>> {
         let mut next = 10;
-        let store = TokenStore::from_documents(lengths.iter().map(|&length| {
+        let documents = lengths.iter().map(|&length| {
             next += length as u32;
             (next - length as u32..next).collect()
-        }));
+        });
+        let store = TokenStore::of(&documents.collect::<Vec<Vec<TokenId>>>());
         let lengths = store.lengths().to_vec();
         let pools = [Pool { source: Source::Pretrain, lengths: &lengths, tokens: 0 }];
         let mut batches =

@@ -44,13 +44,17 @@ pub(crate) fn write_lines<T: Serialize>(path: &Path, items: impl IntoIterator<It
 }
 
 pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    lines(path)?.collect()
+}
+
+/// The items of a file, one at a time.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Result<impl Iterator<Item = Result<T>> + use<T>> {
     let file = File::open(path).map_err(Error::file("read", path))?;
-    let mut items = Vec::new();
-    for line in BufReader::new(file).lines() {
-        let line = line.map_err(Error::file("read", path))?;
-        items.push(serde_json::from_str(&line).map_err(|error| invalid(path, &error))?);
-    }
-    Ok(items)
+    let path = path.to_owned();
+    Ok(BufReader::new(file).lines().map(move |line| {
+        let line = line.map_err(Error::file("read", &path))?;
+        serde_json::from_str(&line).map_err(|error| invalid(&path, &error))
+    }))
 }
 
 /// The folders in one, sorted; none where it is not there.

@@ -88,8 +88,8 @@ pub(crate) fn make(study: &mut Study<'_>) -> Result<CorpusData> {
 
 impl CorpusData {
     /// The documents of the oracle's pool that are not in D_pretrain.
-    pub(crate) fn oracle_rest(&self) -> Result<Vec<Document>> {
-        files::read_lines(&self.artifact.file("oracle_rest.jsonl"))
+    pub(crate) fn oracle_rest(&self) -> Result<impl Iterator<Item = Result<Document>>> {
+        files::lines(&self.artifact.file("oracle_rest.jsonl"))
     }
 }
 

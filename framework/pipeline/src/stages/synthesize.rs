@@ -22,12 +22,15 @@ use super::tune::seed_room;
 use super::{Study, failed};
 use crate::leakage::LeakageGuard;
 use crate::store::Artifact;
-use crate::token_store::TokenStore;
+use crate::token_store::{SHARD_DOCUMENTS, TokenStore, Writer};
 use crate::watch::Progress;
 use crate::{Error, Result, files};
 
 /// Requests in one shard: the work that a kill can lose.
 const SHARD: usize = 512;
+
+/// Name of the accepted documents as tokens.
+const ACCEPTED: &str = "accepted";
 
 /// What the synthesizer wrote and the filters kept.
 pub(crate) struct Synthetic {
@@ -104,7 +107,7 @@ pub(crate) fn make(
     let records: Vec<Record> = files::read_lines(&artifact.file("draws.jsonl"))?;
     let documents: Vec<SyntheticDocument> =
         records.into_iter().filter(|record| record.verdict.is_keep()).map(|record| record.document).collect();
-    let tokens = TokenStore::read(&artifact.path, "accepted")?;
+    let tokens = TokenStore::open(&artifact.path, &[ACCEPTED])?;
     Ok(Synthetic { summary: files::read_json(&artifact.file("summary.json"))?, documents, tokens, artifact })
 }
 
@@ -236,15 +239,18 @@ fn finish(
             Verdict::Drop(reason) => *dropped.entry(reason.clone()).or_insert(0) += 1,
         }
     }
-    let store = TokenStore::from_documents(accepted);
-    store.write(folder, "accepted").map_err(Finish::Other)?;
+    let vocab_size = tokens.tokenizer.vocab_size();
+    let mut writer = Writer::new(folder, ACCEPTED, vocab_size).map_err(Finish::Other)?;
+    for shard in accepted.chunks(SHARD_DOCUMENTS) {
+        writer.shard(|| Ok(shard.to_vec())).map_err(Finish::Other)?;
+    }
     files::write_lines(&folder.join("draws.jsonl"), records).map_err(Finish::Other)?;
     let shards = folder.join("shards");
     std::fs::remove_dir_all(&shards).map_err(Error::file("remove", &shards)).map_err(Finish::Other)?;
     Ok(Summary {
         drawn: records.len(),
-        accepted: store.len(),
-        tokens: store.num_training_tokens(),
+        accepted: accepted.len(),
+        tokens: accepted.iter().map(|document| document.len() as u64 + 1).sum(),
         wanted,
         dropped,
         cost,

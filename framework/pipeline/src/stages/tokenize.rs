@@ -1,5 +1,8 @@
 //! Tokenizer and tokens: a byte-level BPE learned from D_pretrain alone, and every split as tokens.
 
+use std::path::Path;
+
+use sbp_core::Document;
 use sbp_plugin::ports::Tokenizer as _;
 use sbp_plugin::slots::arm::Supply;
 use serde_json::json;
@@ -7,7 +10,7 @@ use serde_json::json;
 use super::corpus::CorpusData;
 use super::{Study, failed};
 use crate::store::Artifact;
-use crate::token_store::TokenStore;
+use crate::token_store::{SHARD_DOCUMENTS, TokenStore, Writer};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -62,18 +65,40 @@ pub(crate) fn make(study: &mut Study<'_>, corpus: &CorpusData) -> Result<Tokens>
     let tokenizer = Tokenizer::open(&tokenizer_artifact.file("tokenizer.json")).map_err(failed(label))?;
 
     let inputs = json!({"corpus": corpus.artifact.fingerprint, "tokenizer": tokenizer_artifact.fingerprint});
-    let label = "tokens";
-    let artifact = study.make(label, "tokens", &inputs, &mut |_, folder| {
-        let mut all = tokenizer.encode_all(&corpus.pretrain).map_err(failed(label))?;
-        TokenStore::from_documents(all.iter().cloned()).write(folder, "pretrain")?;
-        all.extend(tokenizer.encode_all(&corpus.oracle_rest()?).map_err(failed(label))?);
-        TokenStore::from_documents(all).write(folder, "oracle")
+    let artifact = study.make("tokens", "tokens", &inputs, &mut |study, folder| {
+        let mut pretrain = corpus.pretrain.iter().cloned().map(Ok);
+        write_tokens(study, folder, PRETRAIN, &tokenizer, &mut pretrain)?;
+        write_tokens(study, folder, ORACLE_REST, &tokenizer, &mut corpus.oracle_rest()?)
     })?;
     Ok(Tokens {
-        pretrain: TokenStore::read(&artifact.path, "pretrain")?,
-        oracle: TokenStore::read(&artifact.path, "oracle")?,
+        pretrain: TokenStore::open(&artifact.path, &[PRETRAIN])?,
+        oracle: TokenStore::open(&artifact.path, &[PRETRAIN, ORACLE_REST])?,
         artifact,
         tokenizer,
         tokenizer_artifact,
     })
+}
+
+const PRETRAIN: &str = "pretrain";
+const ORACLE_REST: &str = "oracle_rest";
+
+/// Tokenises documents shard by shard, on all cores; what an earlier attempt wrote is kept.
+fn write_tokens(
+    study: &Study<'_>,
+    folder: &Path,
+    name: &str,
+    tokenizer: &Tokenizer,
+    documents: &mut dyn Iterator<Item = Result<Document>>,
+) -> Result<()> {
+    let mut writer = Writer::new(folder, name, tokenizer.vocab_size())?;
+    loop {
+        let shard = documents.take(SHARD_DOCUMENTS).collect::<Result<Vec<_>>>()?;
+        if shard.is_empty() {
+            return Ok(());
+        }
+        if study.watch.reporter.stop_requested() {
+            return Err(Error::Stopped { stage: "tokens".to_owned() });
+        }
+        writer.shard(|| tokenizer.encode_all(&shard).map_err(failed("tokens")))?;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sbp_core::{DocId, Example, RootSeed, TokenId};
+use sbp_core::{DocId, Example, RootSeed};
 use sbp_plugin::ports::{Start, Tokenizer as _};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::objective::Objective;
@@ -112,13 +112,13 @@ fn examples(
 ) -> (Vec<Example>, Summary) {
     let rows: HashMap<DocId, usize> =
         corpus.pretrain.iter().enumerate().map(|(row, document)| (document.id, row)).collect();
-    let text = |id: DocId| -> &[TokenId] { tokens.pretrain.document(rows[&id]) };
+    let text = |id: DocId| tokens.pretrain.document(rows[&id]);
     let markers = tokens.tokenizer.markers();
     let mut examples = Vec::new();
     let mut too_long = 0;
     for pair in &pairs.pairs {
         let seed = text(pair.seed);
-        let example = objective.example(&seed[..seed.len().min(room)], text(pair.target), markers);
+        let example = objective.example(&seed[..seed.len().min(room)], &text(pair.target), markers);
         if example.num_predictions() > context {
             too_long += 1;
         } else {
