@@ -24,6 +24,7 @@ usage: cargo xtask VERB
   gen [--check]  write the generated files (schemas, reference pages), or only compare them
   parity         the tests that compare with PyTorch and transformers, which are fetched at first use
   bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
+  bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)
   help           this text
 
 Which libtorch: $LIBTORCH if set; else what .libtorch already points at; else the torch of the python3 on
@@ -83,6 +84,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("bench", [name, rest @ ..]) if name == "train" => {
             setup::run()?;
             bench::train(rest)
+        }
+        ("bench", [name, rest @ ..]) if name == "pairs" => {
+            setup::run()?;
+            bench::pairs(rest)
         }
         ("setup" | "gen", _) => Err(format!("`{verb}` does not know `{}`\n\n{HELP}", rest.join(" "))),
         _ => Err(format!("no verb `{verb}`\n\n{HELP}")),

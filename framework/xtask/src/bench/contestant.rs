@@ -5,9 +5,9 @@ use std::process::Command;
 
 /// What a process printed of its job.
 pub(super) struct Outcome {
-    /// Loss of each step, in nats per token.
+    /// Loss of each step of a training, in nats per token.
     pub(super) losses: Vec<f64>,
-    /// Time of each step.
+    /// Time of each step of a training.
     pub(super) seconds: Vec<f64>,
     /// Most memory it held at once.
     pub(super) peak_mib: f64,
@@ -42,7 +42,8 @@ fn read(text: &str) -> Option<Outcome> {
             _ => {}
         }
     }
-    (outcome.peak_mib.is_finite() && !outcome.losses.is_empty()).then_some(outcome)
+    // Its last line: without it, it did not come to its end.
+    outcome.peak_mib.is_finite().then_some(outcome)
 }
 
 impl Outcome {

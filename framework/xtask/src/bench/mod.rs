@@ -2,6 +2,8 @@
 
 mod contestant;
 mod entry;
+mod pairs;
 mod train;
 
+pub(crate) use pairs::pairs;
 pub(crate) use train::train;
