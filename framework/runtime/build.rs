@@ -27,6 +27,7 @@ fn main() {
     shim.cpp(true)
         .file("native/shim.cpp")
         .file("native/fused.cpp")
+        .file("native/products.cpp")
         // As system headers: their warnings are not ours.
         .flag("-isystem")
         .flag(&include)

@@ -26,6 +26,11 @@ int sbp_rotate_heads(void *qkv, void *q_gain, void *k_gain, void *cos_sin, void 
                      int64_t keys, double eps, void **q, void **k, void **v);
 int sbp_swiglu(void *gate, void *up, void **y);
 
+// Matrix products on any device: x times the transpose of a weight, differentiable; a times b; sum += a times b.
+int sbp_linear(void *x, void *weight, void **y);
+int sbp_product(void *a, void *b, void **result);
+int sbp_add_product(void *sum, void *a, void *b);
+
 // Not differentiable: logits become their gradient. Losses are a new tensor, one a row.
 int sbp_cross_entropy(void *logits, void *targets, void *weights, void **losses);
 // table[ids[i]] += rows[i], in an order that only the number of threads decides.

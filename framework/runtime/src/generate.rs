@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::language_model::{OpenedModel, group_size, to_vec};
 use crate::model::Tokens;
 use crate::model::cache::Cache;
+use crate::native::products::linear;
 use crate::sampling::nucleus;
 
 /// A prompt on its way.
@@ -153,7 +154,7 @@ fn read_prompts(model: &OpenedModel, rows: &[Row], first: usize, cache: &mut Cac
     let tokens = Tokens::new(layout, &ids, &positions, &slots, &model.rotary, model.device)?;
     let hidden_nd = model.transformer.hidden(&tokens, Some(cache))?;
     let last_r = Tensor::f_from_slice(&last_rows)?.f_to_device(model.device)?;
-    Ok(hidden_nd.f_index_select(0, &last_r)?.f_linear(model.transformer.head(), None::<Tensor>)?)
+    linear(&hidden_nd.f_index_select(0, &last_r)?, model.transformer.head())
 }
 
 /// Runs the token chosen last in every row; logits of what follows.
@@ -171,7 +172,7 @@ fn step(model: &OpenedModel, rows: &[Row], cache: &mut Cache) -> Result<Tensor> 
     let mask = Tensor::f_from_slice(&mask)?.f_view([rows.len() as i64, 1, 1, seen as i64])?;
     let tokens = Tokens::new(Layout::new(&[]), &ids, &positions, &slots, &model.rotary, model.device)?;
     let hidden_rd = model.transformer.step(&tokens, cache, &mask.f_to_device(model.device)?)?;
-    Ok(hidden_rd.f_linear(model.transformer.head(), None::<Tensor>)?)
+    linear(&hidden_rd, model.transformer.head())
 }
 
 /// Chooses the next token of every row.

@@ -12,6 +12,7 @@ use tch::{Kind, Tensor};
 use crate::error::Result;
 use crate::model::is_fused;
 use crate::native::fused;
+use crate::native::products::{add_product_, product};
 use crate::shape::ensure_shape;
 
 /// Logits of a chunk, at most: 64 MiB of `f32`. Every chunk reads the whole head and adds to its whole gradient, so that
@@ -67,17 +68,20 @@ pub(crate) fn cross_entropy(hidden_nd: &Tensor, head_vd: &Tensor, targets: &Targ
         let rows_cd = hidden_nd.f_index_select(0, &places_c)?;
 
         // Logits, and in their place what comes of them.
-        let grad_cv = rows_cd.f_matmul(&head_dv)?;
+        let grad_cv = product(&rows_cd, &head_dv)?;
         let (losses_c, grad_cv) = weighed_gradient(grad_cv, &targets_c, &weights_c)?;
         loss = loss.f_add(&losses_c.f_mul(&weights_c)?.f_sum(Kind::Double)?)?;
 
         let grad_cv = grad_cv.f_to_kind(kind)?;
-        let _same = hidden_grad_nd.f_index_copy_(0, &places_c, &grad_cv.f_matmul(&head_vd)?)?;
+        let _same = hidden_grad_nd.f_index_copy_(0, &places_c, &product(&grad_cv, &head_vd)?)?;
         let grad_vc = grad_cv.f_transpose(0, 1)?;
         head_grad_vd = Some(match head_grad_vd.take() {
-            None => grad_vc.f_matmul(&rows_cd)?.f_to_kind(Kind::Float)?,
-            Some(mut sum) if kind == Kind::Float => sum.f_addmm_(&grad_vc, &rows_cd)?,
-            Some(mut sum) => sum.f_add_(&grad_vc.f_matmul(&rows_cd)?)?,
+            None => product(&grad_vc, &rows_cd)?.f_to_kind(Kind::Float)?,
+            Some(sum) if kind == Kind::Float => {
+                add_product_(&sum, &grad_vc, &rows_cd)?;
+                sum
+            }
+            Some(mut sum) => sum.f_add_(&product(&grad_vc, &rows_cd)?)?,
         });
         start += c;
     }
@@ -116,7 +120,7 @@ pub(crate) fn log_probs(hidden_md: &Tensor, head_vd: &Tensor, targets_m: &Tensor
     let mut start = 0;
     while start < m {
         let c = chunk_rows(v).min(m - start);
-        let logits_cv = hidden_md.f_narrow(0, start, c)?.f_matmul(&head_dv)?;
+        let logits_cv = product(&hidden_md.f_narrow(0, start, c)?, &head_dv)?;
         let targets_c1 = targets_m.f_narrow(0, start, c)?.f_unsqueeze(1)?;
         chunks.push(logits_cv.f_log_softmax(-1, Kind::Float)?.f_gather(1, &targets_c1, false)?);
         start += c;

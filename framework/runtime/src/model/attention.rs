@@ -10,6 +10,7 @@ use super::parameters::{Parameters, in_layer};
 use super::rope::HeadNorms;
 use super::{Dims, Tokens};
 use crate::error::Result;
+use crate::native::products::linear;
 
 /// One attention layer, ready to compute: query, key and value weights in one.
 pub(crate) struct Attention {
@@ -35,7 +36,7 @@ impl Attention {
 
     /// Queries `[n, h, k]` and keys `[n, g, k]`, normalised and turned, and values `[n, g, k]`.
     fn project(&self, x_nd: &Tensor, tokens: &Tokens) -> Result<[Tensor; 3]> {
-        let qkv_no = x_nd.f_linear(&self.qkv_od, None::<Tensor>)?;
+        let qkv_no = linear(x_nd, &self.qkv_od)?;
         tokens.rotations.heads(&self.dims, &self.norms, &qkv_no)
     }
 
@@ -71,7 +72,7 @@ impl Attention {
             outputs.push(y_shlk.f_transpose(1, 2)?.f_reshape([s * l, h * k])?);
         }
         let y_nh = if outputs.len() == 1 { outputs.remove(0) } else { Tensor::f_cat(&outputs, 0)? };
-        Ok(y_nh.f_linear(&self.out_dh, None::<Tensor>)?)
+        linear(&y_nh, &self.out_dh)
     }
 
     /// One new token for each of the first rows of the cache, attending over all the row holds.
@@ -99,6 +100,6 @@ impl Attention {
             None,
             false,
         )?;
-        Ok(y_ngqk.f_reshape([n, h * k])?.f_linear(&self.out_dh, None::<Tensor>)?)
+        linear(&y_ngqk.f_reshape([n, h * k])?, &self.out_dh)
     }
 }

@@ -6,6 +6,7 @@ use super::is_fused;
 use super::parameters::{Parameters, in_layer};
 use crate::error::Result;
 use crate::native::fused;
+use crate::native::products::linear;
 
 /// One feed-forward layer.
 pub(crate) struct Mlp {
@@ -27,9 +28,9 @@ impl Mlp {
 
     /// The layer's output for normalised inputs.
     pub(crate) fn forward(&self, x_nd: &Tensor) -> Result<Tensor> {
-        let gate_nm = x_nd.f_linear(&self.gate_md, None::<Tensor>)?;
-        let up_nm = x_nd.f_linear(&self.up_md, None::<Tensor>)?;
-        Ok(swiglu(&gate_nm, &up_nm)?.f_linear(&self.down_dm, None::<Tensor>)?)
+        let gate_nm = linear(x_nd, &self.gate_md)?;
+        let up_nm = linear(x_nd, &self.up_md)?;
+        linear(&swiglu(&gate_nm, &up_nm)?, &self.down_dm)
     }
 }
 

@@ -46,12 +46,12 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-fn pointer(tensor: &Tensor) -> Pointer {
+pub(super) fn pointer(tensor: &Tensor) -> Pointer {
     tensor.as_ptr().cast_mut().cast()
 }
 
 /// Takes over a tensor that the shim made.
-fn owned(pointer: Pointer) -> Tensor {
+pub(super) fn owned(pointer: Pointer) -> Tensor {
     // SAFETY: called for pointers that a successful call has just set, each to a new tensor that nobody else owns.
     unsafe { Tensor::from_ptr(pointer.cast()) }
 }

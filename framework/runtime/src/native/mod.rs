@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "calls into the C++ shim, whose functions throw nothing and keep no pointer")]
 
 pub(crate) mod fused;
+pub(crate) mod products;
 
 use crate::error::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
