@@ -88,7 +88,7 @@ impl Settings {
     }
 }
 
-/// Who a case is compared with, and what is wanted: entry's case, metric, peer, ratio of their seconds to ours.
+/// Who a case is compared with, and how much faster than it we want to be.
 struct Comparison {
     peer: &'static str,
     wanted: f64,
@@ -101,7 +101,7 @@ pub(crate) fn pairs(args: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let settings = settings(args)?;
-    let python = peers()?;
+    let python = peers(&["numpy", "datasketch", "faiss", "hnswlib", "sentence_transformers"])?;
     let folder = std::env::temp_dir().join(format!("sbp-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
     let mut entries = Vec::new();

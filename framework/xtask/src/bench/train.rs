@@ -127,7 +127,7 @@ pub(crate) fn train(args: &[String]) -> Result<ExitCode> {
     }
     let settings = settings(args)?;
     let ours = build()?;
-    let python = peers()?;
+    let python = peers(&["numpy", "transformers"])?;
     let folder = std::env::temp_dir().join(format!("sbp-bench-{}", std::process::id()));
     let mut entries = Vec::new();
     let outcome = settings.sizes.iter().try_for_each(|size| {

