@@ -1,8 +1,11 @@
 //! Exact search for the rows of greatest inner product, in tiles.
 //!
-//! A tile of queries is multiplied with a tile of rows; what beats a query's threshold is collected in Rust.
-//! Ties go to the lower row. Memory is one tile of products (16 MiB), one of rows and a group of 4,096 queries, whatever
-//! the number of rows.
+//! A tile of queries is multiplied with a tile of rows. On a CPU, what beats a query's threshold is collected from the
+//! products where they lie, on all threads; on a GPU, the best of each tile are taken there and merged here. Ties go to the
+//! lower row, but on a GPU those for the last places go to any. Memory is one tile of products (8 MiB), one of rows and a group of 4,096 queries, whatever the number of
+//! rows.
+
+use std::thread;
 
 use sbp_core::Neighbor;
 use sbp_plugin::ports::TopK;
@@ -10,13 +13,14 @@ use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::language_model::to_vec;
+use crate::native::products::product;
 
 /// Queries of a tile.
-const QUERY_TILE: usize = 256;
+const QUERY_TILE: usize = 512;
 /// Queries that one passage over the rows serves.
-const QUERY_GROUP: usize = 16 * QUERY_TILE;
-/// Rows of a tile.
-const ROW_TILE: usize = 16_384;
+const QUERY_GROUP: usize = 8 * QUERY_TILE;
+/// Rows of a tile: few enough that its products are still in the cache when they are looked at.
+const ROW_TILE: usize = 4096;
 
 /// Search on one device.
 pub(crate) struct BlockedTopK {
@@ -29,6 +33,18 @@ impl BlockedTopK {
     }
 
     fn search(&self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
+        let select = if self.device == Device::Cpu { offer_products } else { offer_best };
+        self.search_with(select, rows, dim, queries, k)
+    }
+
+    fn search_with(
+        &self,
+        select: Select,
+        rows: &[f32],
+        dim: usize,
+        queries: &[u32],
+        k: usize,
+    ) -> Result<Vec<Vec<Neighbor>>> {
         let refuse = |what: String| Err(Error::Invalid(format!("search: {what}")));
         if dim == 0 || !rows.len().is_multiple_of(dim) {
             return refuse(format!("{} numbers are no rows of {dim}", rows.len()));
@@ -61,10 +77,7 @@ impl BlockedTopK {
             for (index, rows) in rows.chunks(ROW_TILE * dim).enumerate() {
                 let rows_dr = matrix(rows, dim, self.device)?.f_transpose(0, 1)?;
                 for (queries_qd, best) in &mut tiles {
-                    let products = to_vec(&queries_qd.f_matmul(&rows_dr)?)?;
-                    for (best, products) in best.iter_mut().zip(products.chunks_exact(rows.len() / dim)) {
-                        best.offer((index * ROW_TILE) as u32, products);
-                    }
+                    select(best, (index * ROW_TILE) as u32, &product(queries_qd, &rows_dr)?)?;
                 }
             }
             found.extend(tiles.into_iter().flat_map(|(_, best)| best).map(Best::finish));
@@ -91,6 +104,55 @@ fn matrix(values: &[f32], dim: usize, device: Device) -> Result<Tensor> {
         .f_to_device(device)?)
 }
 
+/// How the products of a tile, `[q, r]`, are looked through for what is better than the best so far; the first row of the
+/// tile has the given number.
+type Select = fn(best: &mut [Best], first: u32, products_qr: &Tensor) -> Result<()>;
+
+/// Reads every product, on as many threads as libtorch uses.
+fn offer_products(best: &mut [Best], first: u32, products_qr: &Tensor) -> Result<()> {
+    let (_, r) = products_qr.size2()?;
+    let products = in_place(products_qr)?;
+    let share = best.len().div_ceil(tch::get_num_threads().max(1) as usize);
+    thread::scope(|scope| {
+        for (best, products) in best.chunks_mut(share).zip(products.chunks(share * r as usize)) {
+            scope.spawn(move || {
+                for (best, products) in best.iter_mut().zip(products.chunks_exact(r as usize)) {
+                    best.offer(first, products);
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+/// The numbers of a tensor where they lie.
+fn in_place(tensor: &Tensor) -> Result<&[f32]> {
+    if tensor.device() != Device::Cpu || tensor.kind() != tch::Kind::Float || !tensor.is_contiguous() {
+        return Err(Error::Invalid("search: products are not rows of f32 on the CPU".to_owned()));
+    }
+    #[expect(unsafe_code, reason = "a copy of every product would cost as much as looking at it")]
+    // SAFETY: contiguous f32 on the CPU, as was just checked, which lives and stays as it is while it is borrowed.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) })
+}
+
+/// Takes the best of each query where the products are: only they are brought here.
+fn offer_best(best: &mut [Best], first: u32, products_qr: &Tensor) -> Result<()> {
+    let (_, r) = products_qr.size2()?;
+    // One more, since a query may find itself.
+    let most = best.iter().map(|best| best.k as i64 + 1).max().unwrap_or(1).min(r);
+    let (values, places) = products_qr.f_topk(most, -1, true, true)?;
+    let (values, places) = (to_vec(&values)?, Vec::<i64>::try_from(places.f_view([-1])?)?);
+    let most = most as usize;
+    for ((best, values), places) in
+        best.iter_mut().zip(values.chunks_exact(most)).zip(places.chunks_exact(most))
+    {
+        for (&similarity, &place) in values.iter().zip(places) {
+            best.offer_one(first + place as u32, similarity);
+        }
+    }
+    Ok(())
+}
+
 /// The best rows of one query so far.
 struct Best {
     query: u32,
@@ -114,14 +176,17 @@ impl Best {
                 continue;
             }
             for (place, &similarity) in values.iter().enumerate() {
-                let row = first + (chunk * 16 + place) as u32;
-                if similarity > self.threshold && row != self.query {
-                    // Plus zero, since -0.0 would sort below 0.0 instead of tying with it.
-                    self.kept.push(Neighbor { row, similarity: similarity + 0.0 });
-                    if self.kept.len() >= self.k.saturating_mul(2) {
-                        self.cut();
-                    }
-                }
+                self.offer_one(first + (chunk * 16 + place) as u32, similarity);
+            }
+        }
+    }
+
+    fn offer_one(&mut self, row: u32, similarity: f32) {
+        if similarity > self.threshold && row != self.query {
+            // Plus zero, since -0.0 would sort below 0.0 instead of tying with it.
+            self.kept.push(Neighbor { row, similarity: similarity + 0.0 });
+            if self.kept.len() >= self.k.saturating_mul(2) {
+                self.cut();
             }
         }
     }
@@ -183,9 +248,24 @@ mod tests {
         }
     }
 
+    /// What a GPU does, done on the CPU.
+    #[test]
+    fn the_best_of_every_tile_are_the_best_of_all() {
+        let num_rows = 2 * ROW_TILE + 17;
+        // All different, so that no tie is left to chance.
+        let rows: Vec<f32> =
+            (0..num_rows).map(|row| ((row * 7919) % 8209) as f32 + row as f32 * 1e-5).collect();
+        let queries: Vec<u32> = (0..9).map(|query| query * 900).collect();
+        let on = BlockedTopK::new(Device::Cpu);
+        for k in [1, 20, ROW_TILE + 5] {
+            let found = on.search_with(offer_best, &rows, 1, &queries, k).unwrap();
+            assert_eq!(found, on.search_with(offer_products, &rows, 1, &queries, k).unwrap());
+        }
+    }
+
     #[test]
     fn tiles_do_not_show() {
-        let num_rows = ROW_TILE + 300;
+        let num_rows = 4 * (QUERY_GROUP + 5);
         let rows: Vec<f32> = (0..num_rows).map(|row| ((row * 7919) % 1013) as f32).collect();
         let queries: Vec<u32> = (0..QUERY_GROUP as u32 + 5).map(|query| query * 4).collect();
         let found = BlockedTopK::new(Device::Cpu).search(&rows, 1, &queries, 20).unwrap();
