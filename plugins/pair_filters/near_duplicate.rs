@@ -1,9 +1,8 @@
 //! Near-duplicate pairs, found by shared runs of words.
 
+use sbp_core::text::Shingles;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::pair_filter::{PairFilter, Verdict};
-
-use crate::text::Shingles;
 
 /// Drops pairs of documents that share too many runs of words.
 ///
