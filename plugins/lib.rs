@@ -25,5 +25,4 @@ pub mod pair_filters;
 pub mod retrievers;
 pub mod schedules;
 pub mod synthesizers;
-mod text;
 pub mod trackers;

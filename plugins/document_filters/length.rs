@@ -1,9 +1,8 @@
 //! Length, and whether the synthesizer came to an end.
 
+use sbp_core::text::words;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
-
-use crate::text::words;
 
 /// Drops synthetic documents that are too short, too long, or cut off.
 ///

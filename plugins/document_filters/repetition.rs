@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sbp_core::text::{hash_sequence, hash_word, sentences, share, word_hashes, words};
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
-
-use crate::text::{hash_sequence, hash_word, sentences, share, word_hashes, words};
 
 /// Drops synthetic documents that repeat themselves.
 ///

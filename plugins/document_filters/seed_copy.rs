@@ -1,9 +1,8 @@
 //! Copies of the seed document, found by shared runs of words.
 
+use sbp_core::text::Shingles;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
-
-use crate::text::Shingles;
 
 /// Drops synthetic documents that repeat the seed document.
 ///

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
+use sbp_core::text::{hash_sequence, word_hashes};
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
-
-use crate::text::{hash_sequence, word_hashes};
 
 /// Word n-grams, weighed by tf-idf and hashed into columns.
 ///

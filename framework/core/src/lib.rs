@@ -9,6 +9,7 @@ mod ledger;
 mod model;
 mod pair;
 mod seeds;
+pub mod text;
 mod tokens;
 
 pub use budget::{Duration, TokenCount};

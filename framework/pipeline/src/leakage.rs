@@ -4,7 +4,8 @@
 //! than n words, when it is one of the guarded texts. Memory: 8 bytes an n-gram of guarded text.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+
+use sbp_core::text::{hash_sequence, word_hashes};
 
 /// The n-grams of texts that must not be trained on.
 pub(crate) struct LeakageGuard {
@@ -18,38 +19,26 @@ impl LeakageGuard {
     pub(crate) fn new<'t>(texts: impl IntoIterator<Item = &'t str>, ngram: usize, max_share: f64) -> Self {
         let mut guard = Self { ngram, max_share, ngrams: HashSet::new(), whole: HashSet::new() };
         for text in texts {
-            let words = words(text);
-            guard.ngrams.extend(words.windows(ngram).map(hash::<[String]>));
-            guard.whole.insert(hash(&words));
+            let words = word_hashes(text);
+            guard.ngrams.extend(words.windows(ngram).map(hash_sequence));
+            guard.whole.insert(hash_sequence(&words));
         }
         guard
     }
 
     pub(crate) fn is_contaminated(&self, text: &str) -> bool {
-        let words = words(text);
-        if self.whole.contains(&hash(&words)) {
+        let words = word_hashes(text);
+        if self.whole.contains(&hash_sequence(&words)) {
             return true;
         }
         let total = words.len().saturating_sub(self.ngram - 1);
         if total == 0 {
             return false;
         }
-        let found = words.windows(self.ngram).filter(|window| self.ngrams.contains(&hash(window))).count();
+        let found =
+            words.windows(self.ngram).filter(|window| self.ngrams.contains(&hash_sequence(window))).count();
         found > 0 && found as f64 >= self.max_share * total as f64
     }
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
-}
-
-fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

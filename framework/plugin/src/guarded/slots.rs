@@ -122,6 +122,9 @@ impl Objective for Guarded<dyn Objective> {
 }
 
 impl PairFilter for Guarded<dyn PairFilter> {
+    fn prepare(&mut self, documents: &[Document]) {
+        self.name.call(|| self.object.prepare(documents));
+    }
     fn judge(&self, pair: &Pair, seed: &Document, target: &Document) -> Verdict {
         self.call(|filter| filter.judge(pair, seed, target))
     }

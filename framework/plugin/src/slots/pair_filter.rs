@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 /// Judges neighbor pairs.
 ///
 /// # Contract
-/// The verdict depends on the pair and its two documents alone.
+/// The verdict depends on the pair and its two documents alone, whether the filter was prepared or not.
 pub trait PairFilter: Send + Sync {
+    /// Looks at the documents that pairs will be made of, so that verdicts come faster. May be left out.
+    fn prepare(&mut self, documents: &[Document]) {
+        let _ = documents;
+    }
     /// Keeps the pair or says why not.
     fn judge(&self, pair: &Pair, seed: &Document, target: &Document) -> Verdict;
 }

@@ -5,13 +5,16 @@ use sbp_plugin::{Selected, slots};
 use super::{build, documents, is_snake_case, strange_texts};
 use crate::synthetic;
 
-/// Checks that verdicts are stable and give reasons, on ordinary and strange texts.
+/// Checks that verdicts are stable, prepared or not, and give reasons, on ordinary and strange texts.
 ///
 /// # Panics
 /// When the contract is broken.
 pub fn pair_filter(selected: &Selected<slots::PairFilter>) {
-    let (filter, again) = (build(selected), build(selected));
-    for (seed, target) in pairs() {
+    let (filter, mut again) = (build(selected), build(selected));
+    let pairs = pairs();
+    let documents: Vec<Document> = pairs.iter().map(|(seed, _)| seed.clone()).collect();
+    again.prepare(&documents);
+    for (seed, target) in pairs {
         for similarity in [-1.0, 0.0, 0.5, 1.0, f32::NAN] {
             let pair = Pair { seed: seed.id, target: target.id, similarity, rank: 3 };
             let verdict = filter.judge(&pair, &seed, &target);

@@ -45,7 +45,8 @@ impl<'a> Pairing<'a> {
         context: &BuildContext,
     ) -> sbp_plugin::Result<Self> {
         let filters = section.filters.iter().map(|filter| filter.build(context));
-        let filters = filters.collect::<sbp_plugin::Result<Vec<_>>>()?;
+        let mut filters = filters.collect::<sbp_plugin::Result<Vec<_>>>()?;
+        filters.iter_mut().for_each(|filter| filter.prepare(documents));
         Ok(Self { section, documents, filters, found: 0, kept: Vec::new(), dropped: BTreeMap::new() })
     }
 
