@@ -1,7 +1,8 @@
-//! Our side of `cargo xtask bench pairs`: searches and embeddings, each printed as `NAME NUMBER` lines.
+//! Our side of `cargo xtask bench pairs`: searches, near-duplicates and embeddings, each printed as `NAME NUMBER` lines.
 //!
-//! `pairs_bench exact|arroy|hnsw FOLDER DOCUMENTS THREADS` or `pairs_bench embedding FOLDER DOCUMENTS THREADS TEXTS ENCODER`. It
-//! writes what a peer needs to do the same job into FOLDER: vectors and true neighbors, or texts and their embeddings.
+//! `pairs_bench exact|arroy|hnsw FOLDER DOCUMENTS THREADS`, `pairs_bench near_duplicates FOLDER DOCUMENTS THREADS TEXTS` or
+//! `pairs_bench embedding FOLDER DOCUMENTS THREADS TEXTS ENCODER`, where TEXTS is a JSONL file or `made-up`. It writes what a
+//! peer needs to do the same job into FOLDER: vectors and true neighbors, or texts and what was made of them.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use sbp_core::text::{NearDuplicateOptions, near_duplicates};
 use sbp_core::{Neighbor, RootSeed};
 use sbp_plugin::ports::Runtime as _;
 use sbp_plugin::registry::BuildContext;
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
             0.99,
             &[64, 128, 256, 512].map(|effort| json!({"kind": "hnsw", "expansion_search": effort})),
         )?,
+        ("near_duplicates", [texts]) => bench.near_duplicates(texts)?,
         _ => return Err(format!("no case {case} with {} more arguments", rest.len()).into()),
     }
     println!("peak_mib {:.0}", peak_mib()?);
@@ -105,6 +108,48 @@ impl Bench {
         println!("recall {recall:.4}");
         println!("effort {place}");
         Ok(())
+    }
+
+    /// Near-duplicates among texts, a tenth of which are copies of others with some words changed.
+    fn near_duplicates(&self, texts: &str) -> Result<()> {
+        let mut texts = self.texts(texts, self.documents * 9 / 10)?;
+        let mut stream = RootSeed(1).stream("copies", &[]);
+        let mut draw = |bound: usize| stream.below(bound as u64) as usize;
+        let originals = texts.len();
+        while texts.len() < self.documents {
+            let mut words: Vec<String> = texts[draw(originals)].split(' ').map(str::to_owned).collect();
+            for _ in 0..draw(10) {
+                let place = draw(words.len());
+                words[place] = format!("changed{}", draw(100));
+            }
+            texts.push(words.join(" "));
+        }
+        let lines: String = texts.iter().map(|text| json!({"text": text}).to_string() + "\n").collect();
+        fs::write(self.folder.join(format!("texts-{}.jsonl", self.documents)), lines)?;
+
+        let start = Instant::now();
+        let found = near_duplicates(&texts, NearDuplicateOptions::default());
+        println!("seconds {:.3}", start.elapsed().as_secs_f64());
+        println!("pairs {}", found.len());
+        let lines: String = found.iter().map(|pair| format!("{} {}\n", pair.first, pair.second)).collect();
+        Ok(fs::write(self.folder.join(format!("pairs-{}.txt", self.documents)), lines)?)
+    }
+
+    /// The first texts of a JSONL file, or of a made-up world.
+    fn texts(&self, texts: &str, count: usize) -> Result<Vec<String>> {
+        let corpus = if texts == "made-up" {
+            json!({"kind": "concepts", "concepts": count.div_ceil(3)})
+        } else {
+            json!({"kind": "jsonl", "path": texts})
+        };
+        let corpus: Selected<slots::Corpus> = serde_json::from_value(corpus)?;
+        let corpus = corpus.build(&BuildContext::default())?;
+        let documents = corpus.documents()?.filter_map(std::result::Result::ok);
+        let texts: Vec<String> = documents.take(count).map(|document| document.text).collect();
+        if texts.len() < count {
+            return Err(format!("there are {} texts, {count} are wanted", texts.len()).into());
+        }
+        Ok(texts)
     }
 
     /// Rows around the centres of clusters, the same for everybody.

@@ -1,6 +1,7 @@
 """The other side of `cargo xtask bench pairs`: the job that pairs_bench.rs wrote, by the libraries that others use.
 
 pairs_peer.py exact|arroy FOLDER DOCUMENTS THREADS
+pairs_peer.py near_duplicates FOLDER DOCUMENTS THREADS TEXTS
 pairs_peer.py embedding FOLDER DOCUMENTS THREADS TEXTS ENCODER
 """
 
@@ -79,6 +80,49 @@ def graph():
     print(f"effort {effort}")
 
 
+def near_duplicates():
+    import re
+    import zlib
+
+    from datasketch import MinHash, MinHashLSH
+
+    shingle_words, max_jaccard = 5, 0.8
+    word = re.compile(r"[^\W_]+")
+    with open(f"{folder}/texts-{documents}.jsonl", encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for line in lines]
+
+    def shingles(text):
+        words = [found.lower() for found in word.findall(text)]
+        if len(words) < shingle_words:
+            return {" ".join(words)} if words else set()
+        return {" ".join(words[start : start + shingle_words]) for start in range(len(words) - shingle_words + 1)}
+
+    start = time.perf_counter()
+    sets = [shingles(text) for text in texts]
+    # A checksum of zlib is the quickest hash at hand; the library's own (SHA-1) is slower.
+    hashed = [[zlib.crc32(shingle.encode()) for shingle in own] for own in sets]
+    signatures = MinHash.bulk(hashed, num_perm=128, seed=1, hashfunc=lambda value: value)
+    # The bands that our side takes for this threshold: those of the library's choice miss more pairs.
+    index = MinHashLSH(threshold=max_jaccard, num_perm=128, params=(21, 6))
+    found = set()
+    for second, signature in enumerate(signatures):
+        own = sets[second]
+        if not own:
+            continue
+        for first in index.query(signature):
+            other = sets[first]
+            shared = len(own & other)
+            if shared > max_jaccard * (len(own) + len(other) - shared):
+                found.add((first, second))
+        index.insert(second, signature, check_duplication=False)
+    print(f"seconds {time.perf_counter() - start:.3f}")
+    print(f"pairs {len(found)}")
+    with open(f"{folder}/pairs-{documents}.txt") as lines:
+        ours = {tuple(map(int, line.split())) for line in lines}
+    print(f"only_ours {len(ours - found)}")
+    print(f"only_theirs {len(found - ours)}")
+
+
 def embedding():
     import torch
     from sentence_transformers import SentenceTransformer
@@ -95,7 +139,7 @@ def embedding():
     print(f"least_cosine {(ours * rows).sum(axis=1).min():.6f}")
 
 
-{"exact": exact, "arroy": graph, "embedding": embedding}[case]()
+{"exact": exact, "arroy": graph, "near_duplicates": near_duplicates, "embedding": embedding}[case]()
 
 with open("/proc/self/status") as status:
     peak = next(line for line in status if line.startswith("VmHWM:"))
