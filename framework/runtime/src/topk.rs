@@ -1,9 +1,10 @@
 //! Exact search for the rows of greatest inner product, in tiles.
 //!
 //! A tile of queries is multiplied with a tile of rows. On a CPU, what beats a query's threshold is collected from the
-//! products where they lie, on all threads; on a GPU, the best of each tile are taken there and merged here. Ties go to the
-//! lower row, but on a GPU those for the last places go to any. Memory is one tile of products (8 MiB), one of rows and a group of 4,096 queries, whatever the number of
-//! rows.
+//! products where they lie; every thread has queries of its own, so that none waits for another and the neighbors do not
+//! depend on how many there are. On a GPU, the best of each tile are taken there and merged here. Ties go to the lower row,
+//! but on a GPU those for the last places go to any. Memory is one tile of products (8 MiB) a thread, one of rows and a
+//! group of 4,096 queries, whatever the number of rows.
 
 use std::thread;
 
@@ -33,18 +34,6 @@ impl BlockedTopK {
     }
 
     fn search(&self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
-        let select = if self.device == Device::Cpu { offer_products } else { offer_best };
-        self.search_with(select, rows, dim, queries, k)
-    }
-
-    fn search_with(
-        &self,
-        select: Select,
-        rows: &[f32],
-        dim: usize,
-        queries: &[u32],
-        k: usize,
-    ) -> Result<Vec<Vec<Neighbor>>> {
         let refuse = |what: String| Err(Error::Invalid(format!("search: {what}")));
         if dim == 0 || !rows.len().is_multiple_of(dim) {
             return refuse(format!("{} numbers are no rows of {dim}", rows.len()));
@@ -59,30 +48,70 @@ impl BlockedTopK {
         if k == 0 {
             return Ok(vec![Vec::new(); queries.len()]);
         }
-        let _guard = tch::no_grad_guard();
+        let rows = Rows { numbers: rows, dim };
         let mut found = Vec::with_capacity(queries.len());
         for group in queries.chunks(QUERY_GROUP) {
-            let mut tiles = group
-                .chunks(QUERY_TILE)
-                .map(|tile| {
-                    let mut picked = Vec::with_capacity(tile.len() * dim);
-                    for &query in tile {
-                        picked.extend_from_slice(&rows[query as usize * dim..][..dim]);
-                    }
-                    let best: Vec<Best> = tile.iter().map(|&query| Best::new(query, k)).collect();
-                    Ok((matrix(&picked, dim, self.device)?, best))
-                })
-                .collect::<Result<Vec<_>>>()?;
-            // Rows are brought to the device once a group of queries, not once a tile.
-            for (index, rows) in rows.chunks(ROW_TILE * dim).enumerate() {
-                let rows_dr = matrix(rows, dim, self.device)?.f_transpose(0, 1)?;
-                for (queries_qd, best) in &mut tiles {
-                    select(best, (index * ROW_TILE) as u32, &product(queries_qd, &rows_dr)?)?;
-                }
+            if self.device == Device::Cpu {
+                found.extend(rows.search_on_threads(group, k)?);
+            } else {
+                found.extend(rows.search(group, k, self.device, offer_best)?);
             }
-            found.extend(tiles.into_iter().flat_map(|(_, best)| best).map(Best::finish));
         }
         Ok(found)
+    }
+}
+
+/// What is searched, row-major.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    numbers: &'a [f32],
+    dim: usize,
+}
+
+impl Rows<'_> {
+    /// The queries shared out among as many threads as libtorch uses.
+    fn search_on_threads(self, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
+        let threads = tch::get_num_threads();
+        let share = queries.len().div_ceil(threads.max(1) as usize);
+        let found: Result<Vec<_>> = thread::scope(|scope| {
+            let search = |queries| {
+                move || {
+                    tch::set_num_threads(1);
+                    self.search(queries, k, Device::Cpu, offer_products)
+                }
+            };
+            let running: Vec<_> = queries.chunks(share).map(|queries| scope.spawn(search(queries))).collect();
+            running
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        // Threads that begin later take the number that was set last.
+        tch::set_num_threads(threads);
+        Ok(found?.concat())
+    }
+
+    /// All queries in one thread, tile by tile. Rows are brought to the device once for all of them.
+    fn search(self, queries: &[u32], k: usize, device: Device, select: Select) -> Result<Vec<Vec<Neighbor>>> {
+        let _guard = tch::no_grad_guard();
+        let mut tiles = queries
+            .chunks(QUERY_TILE)
+            .map(|tile| {
+                let mut picked = Vec::with_capacity(tile.len() * self.dim);
+                for &query in tile {
+                    picked.extend_from_slice(&self.numbers[query as usize * self.dim..][..self.dim]);
+                }
+                let best: Vec<Best> = tile.iter().map(|&query| Best::new(query, k)).collect();
+                Ok((matrix(&picked, self.dim, device)?, best))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for (index, rows) in self.numbers.chunks(ROW_TILE * self.dim).enumerate() {
+            let rows_dr = matrix(rows, self.dim, device)?.f_transpose(0, 1)?;
+            for (queries_qd, best) in &mut tiles {
+                select(best, (index * ROW_TILE) as u32, &product(queries_qd, &rows_dr)?)?;
+            }
+        }
+        Ok(tiles.into_iter().flat_map(|(_, best)| best).map(Best::finish).collect())
     }
 }
 
@@ -108,20 +137,12 @@ fn matrix(values: &[f32], dim: usize, device: Device) -> Result<Tensor> {
 /// tile has the given number.
 type Select = fn(best: &mut [Best], first: u32, products_qr: &Tensor) -> Result<()>;
 
-/// Reads every product, on as many threads as libtorch uses.
+/// Reads every product.
 fn offer_products(best: &mut [Best], first: u32, products_qr: &Tensor) -> Result<()> {
     let (_, r) = products_qr.size2()?;
-    let products = in_place(products_qr)?;
-    let share = best.len().div_ceil(tch::get_num_threads().max(1) as usize);
-    thread::scope(|scope| {
-        for (best, products) in best.chunks_mut(share).zip(products.chunks(share * r as usize)) {
-            scope.spawn(move || {
-                for (best, products) in best.iter_mut().zip(products.chunks_exact(r as usize)) {
-                    best.offer(first, products);
-                }
-            });
-        }
-    });
+    for (best, products) in best.iter_mut().zip(in_place(products_qr)?.chunks_exact(r as usize)) {
+        best.offer(first, products);
+    }
     Ok(())
 }
 
@@ -256,10 +277,10 @@ mod tests {
         let rows: Vec<f32> =
             (0..num_rows).map(|row| ((row * 7919) % 8209) as f32 + row as f32 * 1e-5).collect();
         let queries: Vec<u32> = (0..9).map(|query| query * 900).collect();
-        let on = BlockedTopK::new(Device::Cpu);
+        let rows = Rows { numbers: &rows, dim: 1 };
         for k in [1, 20, ROW_TILE + 5] {
-            let found = on.search_with(offer_best, &rows, 1, &queries, k).unwrap();
-            assert_eq!(found, on.search_with(offer_products, &rows, 1, &queries, k).unwrap());
+            let found = rows.search(&queries, k, Device::Cpu, offer_best).unwrap();
+            assert_eq!(found, rows.search_on_threads(&queries, k).unwrap());
         }
     }
 
