@@ -2,3 +2,7 @@
 
 pub mod concepts;
 pub mod jsonl;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+mod reading;
+pub mod text;

@@ -1,7 +1,13 @@
 //! Every registered plugin keeps the contract of its slot. A new plugin is tested here without a line added.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
 
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use sbp_plugin::{Selected, Slot, entries, slots};
 use sbp_plugins as _;
 use sbp_testkit::contract;
@@ -20,25 +26,51 @@ fn arms() {
 #[test]
 fn corpora() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("corpus.jsonl");
+    let path = |name: &str| folder.path().join(name);
     let lines = (0..300).fold(String::new(), |mut lines, n| {
-        // Every tenth line is no document, which must not matter.
-        let _ = if n % 10 == 9 {
-            writeln!(lines, "{{\"id\": {n}, \"text\": ")
-        } else {
-            writeln!(lines, "{{\"id\": {n}, \"text\": \"This is document {n} of 300.\"}}")
+        // Every tenth line is no document, which must not matter, and every eleventh says what another does.
+        let _ = match n {
+            n if n % 10 == 9 => writeln!(lines, "{{\"id\": {n}, \"text\": "),
+            n if n % 11 == 10 => writeln!(lines, "{{\"id\": {n}, \"text\": \"This is document 1 of 300.\"}}"),
+            _ => writeln!(lines, "{{\"id\": {n}, \"text\": \"This is document {n} of 300.\"}}"),
         };
         lines
     });
-    std::fs::write(&path, lines).unwrap();
+    std::fs::write(path("corpus.jsonl"), lines).unwrap();
+    std::fs::create_dir(path("texts")).unwrap();
+    for n in 0..100 {
+        let bytes = if n % 10 == 9 { vec![0xff] } else { format!("Text {} of 100.", n % 90).into_bytes() };
+        std::fs::write(path("texts").join(format!("{n}.txt")), bytes).unwrap();
+    }
+    rows(&path("corpus.parquet"));
     for selected in selected::<slots::Corpus>() {
         // An example names a file that only its reader has: give it one.
         let mut options = serde_json::to_value(&selected).unwrap();
         if options.get("path").is_some() {
-            options["path"] = path.to_str().unwrap().into();
+            let input = match selected.kind() {
+                "parquet" => path("corpus.parquet"),
+                "text" => path("texts"),
+                _ => path("corpus.jsonl"),
+            };
+            options["path"] = input.to_str().unwrap().into();
         }
         contract::corpus(&serde_json::from_value(options).unwrap());
     }
+}
+
+/// A Parquet file with a column of texts, some of them empty.
+fn rows(path: &Path) {
+    let schema = parse_message_type("message schema { required binary text (UTF8); }").unwrap();
+    let file = File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema.into(), WriterProperties::new().into()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let text = |n: usize| if n % 10 == 9 { String::new() } else { format!("Row {} of 100.", n % 90) };
+    let texts: Vec<ByteArray> = (0..100).map(|n| ByteArray::from(text(n).as_str())).collect();
+    column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
 }
 
 #[test]

@@ -25,6 +25,11 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  sbp pairs recipes/quickstart.toml\n  sbp pairs recipes/desk/arxiv.toml --set corpus.path=abstracts.jsonl.zst --set 'retriever={kind=\"random\"}' --show 5"
     )]
     Pairs(PairsArgs),
+    /// Show what is in a recipe's corpus, in numbers or to read. Makes nothing.
+    #[command(
+        after_help = "Examples:\n  sbp corpus stats recipes/quickstart.toml\n  sbp corpus sample recipes/quickstart.toml -n 3 --seed 7"
+    )]
+    Corpus(CorpusArgs),
     /// Show what a recipe would do: arms, budgets, sources. Runs nothing.
     #[command(
         after_help = "Examples:\n  sbp plan recipes/quickstart.toml\n  sbp plan recipes/quickstart.toml --origins\n  sbp plan recipes/quickstart.toml --lock"
@@ -92,6 +97,47 @@ pub(crate) struct PairsArgs {
     /// How many pairs to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) show: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CorpusArgs {
+    #[command(subcommand)]
+    pub(crate) verb: CorpusVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CorpusVerb {
+    /// Count documents, bytes, lengths, duplicates, bad records, sources and what the splits come to.
+    #[command(
+        after_help = "Examples:\n  sbp corpus stats recipes/quickstart.toml\n  sbp corpus stats recipes/desk/arxiv.toml --set 'corpus.path=[\"abstracts.jsonl.zst\", \"more/*.jsonl\"]' --json"
+    )]
+    Stats(StatsArgs),
+    /// Show some documents, drawn at random; the same seed draws the same.
+    #[command(
+        after_help = "Examples:\n  sbp corpus sample recipes/quickstart.toml -n 3\n  sbp corpus sample recipes/desk/arxiv.toml --set corpus.path=abstracts.jsonl.zst --seed 7"
+    )]
+    Sample(SampleArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Look at the first N documents only; every beginning of a corpus is a fair sample of it.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SampleArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// How many documents to show.
+    #[arg(short = 'n', long = "documents", value_name = "N", default_value_t = 5)]
+    pub(crate) num_documents: usize,
+    /// Another seed draws others.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, clap::Args)]

@@ -36,6 +36,7 @@ fn dispatch<'a>(engine: impl FnOnce() -> Result<&'a dyn Engine, Failure>) -> Res
     match Args::parse().verb {
         Verb::Run(args) => commands::run::run(&args, engine()?),
         Verb::Pairs(args) => commands::pairs::run(&args, engine()?),
+        Verb::Corpus(args) => commands::corpus::run(&args),
         Verb::Plan(args) => commands::plan::run(&args),
         Verb::Validate(args) => commands::validate::run(&args),
         Verb::Plugins(args) => commands::plugins::run(&args),

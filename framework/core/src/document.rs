@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Stable identity of a document: a hash of the name its corpus gave it, never of its position.
+/// Stable identity of a document: a hash of the name its corpus gave it, of its text, or of both; never of its position.
 ///
 /// Adding a file to a corpus therefore changes no other document's id. Written as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! Files written whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -41,6 +41,30 @@ pub(crate) fn write_lines<T: Serialize>(path: &Path, items: impl IntoIterator<It
         text.push(b'\n');
     }
     write_whole(path, &text)
+}
+
+/// Writes lines as they come, for more of them than memory should hold. The file counts once it is finished.
+pub(crate) struct LineWriter {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl LineWriter {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(Error::file("create", path))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    pub(crate) fn write(&mut self, item: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(item).map_err(|error| invalid(&self.path, &error))?;
+        writeln!(self.file, "{line}").map_err(Error::file("write", &self.path))
+    }
+
+    /// Makes sure that all of it is on the disk.
+    pub(crate) fn finish(self) -> Result<()> {
+        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all()).map_err(Error::file("write", &self.path))
+    }
 }
 
 pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {

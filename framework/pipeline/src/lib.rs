@@ -4,6 +4,8 @@
 //! [`Runtime`](sbp_plugin::ports::Runtime) port; this crate names neither a plugin nor libtorch.
 
 mod batches;
+mod corpus_sample;
+mod corpus_stats;
 mod error;
 mod files;
 mod leakage;
@@ -20,6 +22,8 @@ mod token_store;
 mod tokenizer;
 mod watch;
 
+pub use corpus_sample::corpus_sample;
+pub use corpus_stats::{Bar, CorpusStats, Lengths, SplitStats, corpus_stats};
 pub use error::{Error, Result};
 pub use lock::Lock;
 pub use pipeline::{Finished, FoundPairs, Options, PairSample, pairs, run};

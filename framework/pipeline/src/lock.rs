@@ -11,6 +11,7 @@ use sbp_recipe::{Plan, Point, SCHEMA_VERSION, dotted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::stages::corpus::EvaluationSets;
 use crate::stages::failed;
 use crate::{Error, Result, files};
 
@@ -44,9 +45,16 @@ struct PluginLock {
 struct Inputs {
     /// Content of the corpus.
     corpus: Fingerprint,
+    /// Content of each evaluation set, by name.
+    #[serde(skip_serializing_if = "no_sets")]
+    evaluation_sets: Value,
     /// Content of a given `tokenizer.json`; none for a tokenizer that the study trains.
     #[serde(skip_serializing_if = "Option::is_none")]
     tokenizer: Option<Fingerprint>,
+}
+
+fn no_sets(sets: &Value) -> bool {
+    sets.as_object().is_none_or(serde_json::Map::is_empty)
 }
 
 fn is_no_point(point: &Point) -> bool {
@@ -141,11 +149,12 @@ impl PointLock {
             }
             None => None,
         };
+        let evaluation_sets = EvaluationSets::read(&plan.recipe.splits)?.identity();
         Ok(Self {
             values: plan.point.clone(),
             plan: plan.id.clone(),
             plugins,
-            inputs: Inputs { corpus, tokenizer },
+            inputs: Inputs { corpus, evaluation_sets, tokenizer },
             recipe: plan.identity(),
         })
     }

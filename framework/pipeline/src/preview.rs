@@ -1,9 +1,10 @@
 //! What can be told of a plan by a look at the corpus, before anything is made: budgets in tokens, and what the
 //! documents at hand do not allow.
 
+use sbp_core::Document;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::Supply;
-use sbp_plugin::slots::corpus::Records;
+use sbp_plugin::slots::corpus::{NoDocument, Records};
 use sbp_plugin::slots::mixer::Source;
 use sbp_recipe::plan::ArmPlan;
 use sbp_recipe::{Code, MatchOn, Plan, Synthesis};
@@ -115,18 +116,18 @@ impl Seen {
         let lengths: Vec<f64> = corpus
             .documents()
             .map_err(&fail)?
-            .filter_map(std::result::Result::ok)
+            .filter_map(document)
             .take(LOOKED_AT)
-            .map(|document| document.text.len() as f64 / per_token + 1.0)
-            .collect();
+            .map(|document| Ok(document?.text.len() as f64 / per_token + 1.0))
+            .collect::<Result<_>>()?;
         if lengths.is_empty() {
             return Err(Error::Corpus("there is no document in it".to_owned()));
         }
         let pool = splits.pretrain_documents * splits.oracle_factor;
         Ok(Self {
             lengths,
-            pool: count(corpus.documents().map_err(&fail)?, pool),
-            heldout: count(corpus.heldout().map_err(&fail)?, splits.heldout_documents),
+            pool: count(corpus.documents().map_err(&fail)?, pool)?,
+            heldout: count(corpus.heldout().map_err(&fail)?, splits.heldout_documents)?,
         })
     }
 
@@ -251,13 +252,27 @@ impl Seen {
 }
 
 /// Counts up to `enough`; a count that would take too long is taken to be enough.
-fn count(records: Records<'_>, enough: usize) -> Counted {
-    let found = records.filter(std::result::Result::is_ok).take(enough.min(COUNTED)).count();
-    if found < enough.min(COUNTED) { Counted::Exactly(found) } else { Counted::Enough }
+fn count(records: Records<'_>, enough: usize) -> Result<Counted> {
+    let most = enough.min(COUNTED);
+    let mut found = 0;
+    for document in records.filter_map(document).take(most) {
+        document?;
+        found += 1;
+    }
+    Ok(if found < most { Counted::Exactly(found) } else { Counted::Enough })
+}
+
+/// The document of a record, or that the source failed.
+fn document(record: std::result::Result<Document, NoDocument>) -> Option<Result<Document>> {
+    match record {
+        Ok(document) => Some(Ok(document)),
+        Err(NoDocument::Failed(error)) => Some(Err(failed("corpus")(error.into()))),
+        Err(NoDocument::Bad(_) | NoDocument::Duplicate) => None,
+    }
 }
 
 /// English under a byte-level BPE trained on the same text. A line through two measurements: 3.8 bytes a token with
 /// 1,536 tokens on the world of concepts, 4.5 with 4,096 on abstracts of papers.
-fn bytes_per_token(vocab_size: usize) -> f64 {
+pub(crate) fn bytes_per_token(vocab_size: usize) -> f64 {
     (3.0 + 1.5 * (vocab_size as f64 / 512.0).log(8.0)).clamp(1.0, 5.0)
 }

@@ -1,10 +1,12 @@
 //! What a plugin author imports, and nothing else.
 //!
 //! [`slots`] holds one file per place a plugin can stand; [`registry`] how a plugin makes itself known;
-//! [`ports`] what the tensor world offers to plugins without showing a tensor; [`engine`] how a program gets at it.
+//! [`ports`] what the tensor world offers to plugins without showing a tensor; [`input`] how files that a recipe names
+//! are found and opened; [`engine`] how a program gets at the tensor world.
 
 pub mod engine;
 mod guarded;
+pub mod input;
 pub mod ports;
 pub mod reference;
 pub mod registry;
@@ -26,6 +28,7 @@ pub mod prelude {
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
 
+    pub use crate::input::RecipePaths;
     pub use crate::registry::{BuildContext, Plugin, RecipePath, Selected};
     pub use crate::slots;
     pub use crate::{Error, Result, register};

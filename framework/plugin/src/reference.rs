@@ -153,7 +153,8 @@ impl Card {
     fn type_of(&self, schema: &Value) -> String {
         let schema = self.inner(schema);
         if schema["format"] == "path" {
-            return "path".to_owned();
+            let or_list = if schema.get("items").is_some() { " or list of path" } else { "" };
+            return format!("path{or_list}");
         }
         // `Option` adds "null" to the type.
         let name = match &schema["type"] {
@@ -257,6 +258,7 @@ mod tests {
     use schemars::JsonSchema;
 
     use super::*;
+    use crate::input::RecipePaths;
     use crate::registry::RecipePath;
 
     /// What it is.
@@ -278,6 +280,8 @@ mod tests {
         path: Option<RecipePath>,
         /// A word.
         how: How,
+        /// Files.
+        paths: Option<RecipePaths>,
         /// Words.
         words: Vec<String>,
     }
@@ -316,11 +320,12 @@ mod tests {
                 "count integer from 0 none",
                 "how one of \"well\", \"very_well\" needed",
                 "path path none",
+                "paths path or list of path none",
                 "share number from 0.0 to 1.0 none",
                 "words list of string needed",
             ]
         );
-        assert_eq!(card().json()["options"][3]["default"], 0.0);
+        assert_eq!(card().json()["options"][4]["default"], 0.0);
         assert_eq!(card().json()["options"][0]["type"], "integer");
     }
 }

@@ -105,7 +105,7 @@ trait ErasedPlugin<S: Slot>: fmt::Debug + Send + Sync {
     fn options(&self) -> Value;
     fn check(&self) -> Vec<(&'static str, String)>;
     fn build(&self, context: &BuildContext) -> Result<Box<S::Object>>;
-    fn path_fields(&self) -> Vec<String>;
+    fn fields_outside_identity(&self) -> Vec<String>;
     fn clone_box(&self) -> Box<dyn ErasedPlugin<S>>;
 }
 
@@ -119,9 +119,9 @@ impl<S: Slot, C: Plugin<S>> ErasedPlugin<S> for C {
     fn build(&self, context: &BuildContext) -> Result<Box<S::Object>> {
         Plugin::build(self, context)
     }
-    fn path_fields(&self) -> Vec<String> {
+    fn fields_outside_identity(&self) -> Vec<String> {
         let schema = schemars::schema_for!(C).to_value();
-        schema::path_fields(&schema)
+        schema::fields_outside_identity(&schema)
     }
     fn clone_box(&self) -> Box<dyn ErasedPlugin<S>> {
         Box::new(self.clone())
@@ -203,11 +203,11 @@ impl<S: Slot> Selected<S> {
     }
 
     /// What this choice means for a result: kind, version and options, without the paths that merely say
-    /// where content lies (content is fingerprinted itself).
+    /// where content lies (content is fingerprinted itself) and options that cannot change a result.
     pub fn identity(&self) -> Value {
         let mut options = self.plugin.options();
         if let Some(object) = options.as_object_mut() {
-            for field in self.plugin.path_fields() {
+            for field in self.plugin.fields_outside_identity() {
                 object.remove(&field);
             }
         }

@@ -41,18 +41,28 @@ pub fn slot_schema<S: Slot>(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The names of the top-level properties that are paths (`format = "path"`).
-pub fn path_fields(schema: &Value) -> Vec<String> {
+/// Keyword of an option that cannot change a result and stays out of fingerprints:
+/// `#[schemars(extend("x-identity" = false))]`.
+const IDENTITY: &str = "x-identity";
+
+/// Whether what this schema describes stays out of fingerprints: a path, whose content counts, or an option that says so.
+pub fn is_outside_identity(schema: &Value) -> bool {
+    schema.get("format").and_then(Value::as_str) == Some("path")
+        || schema.get(IDENTITY) == Some(&false.into())
+}
+
+/// The names of the top-level properties that stay out of fingerprints.
+pub fn fields_outside_identity(schema: &Value) -> Vec<String> {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return Vec::new();
     };
-    let is_path = |property: &Value| property.get("format").and_then(Value::as_str) == Some("path");
     properties
         .iter()
         .filter(|(_, property)| {
-            is_path(property)
-                || property.get("items").is_some_and(is_path)
-                || property.get("anyOf").and_then(Value::as_array).is_some_and(|any| any.iter().any(is_path))
+            let any = property.get("anyOf").and_then(Value::as_array);
+            is_outside_identity(property)
+                || property.get("items").is_some_and(is_outside_identity)
+                || any.is_some_and(|any| any.iter().any(is_outside_identity))
         })
         .map(|(name, _)| name.clone())
         .collect()

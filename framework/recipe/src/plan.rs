@@ -28,7 +28,7 @@ pub struct Plan {
 }
 
 /// What cannot change a result and stays out of the identity: where it runs and who watches. So do paths, whose
-/// content counts.
+/// content counts, and options of plugins that say so.
 const NOT_IDENTITY: [&str; 3] = ["/execution", "/trackers", "/recipe/description"];
 
 /// One arm of a plan.
@@ -204,8 +204,8 @@ impl Plan {
 
 fn identity(recipe: &Recipe) -> Value {
     let mut identity = serde_json::to_value(recipe).unwrap_or_default();
-    let paths = crate::schema::path_pointers(&identity);
-    for pointer in paths.iter().map(String::as_str).chain(NOT_IDENTITY) {
+    let outside = crate::schema::pointers_outside_identity(&identity);
+    for pointer in outside.iter().map(String::as_str).chain(NOT_IDENTITY) {
         let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
         match identity.pointer_mut(parent) {
             Some(Value::Object(parent)) => drop(parent.remove(name)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sbp_core::{Duration, ModelConfig};
+use sbp_plugin::input::RecipePaths;
 use sbp_plugin::ports::{KeepCheckpoints, Precision};
 use sbp_plugin::registry::{Choice, RecipePath, Slot};
 use sbp_plugin::{Selected, slots};
@@ -190,12 +191,17 @@ pub struct SplitsSection {
     /// Number of documents kept for evaluation.
     #[schemars(range(min = 1))]
     pub heldout_documents: usize,
-    /// Words in the n-grams by which a document counts as containing held-out text.
+    /// Evaluation sets whose texts must not be trained on, by name, each with its files: a path, a folder, a pattern, or a
+    /// list of these. Every string counts in JSON, JSONL and Parquet, every cell in CSV and TSV, every line in other
+    /// files; `.gz` and `.zst` are unpacked. They are guarded as held-out documents are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evaluation_sets: BTreeMap<String, RecipePaths>,
+    /// Words in the n-grams by which a document counts as containing held-out or evaluation text.
     #[serde(default = "default_contamination_ngram")]
     #[schemars(range(min = 2))]
     pub contamination_ngram: usize,
-    /// Share of a document's n-grams found in held-out text from which it is left out of the pool, and of the
-    /// synthetic output.
+    /// Share of a document's n-grams found in held-out or evaluation text from which it is left out of the pool, and of
+    /// the synthetic output. A document of fewer words is left out when it is such a text.
     #[serde(default = "default_contamination_share")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub contamination_share: f64,

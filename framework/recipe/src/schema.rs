@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use jsonschema::{ValidationError, Validator};
 use sbp_plugin::reference::cards;
+use sbp_plugin::schema::is_outside_identity;
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -82,10 +83,12 @@ fn limit_to_its_type(schema: &mut Schema) {
 
 /// TOML has no null: what may be nothing is left out, and that is its default.
 fn none_by_default(schema: &mut Schema) {
-    if let Some([kind, Value::String(null)]) = schema.get("type").and_then(Value::as_array).map(Vec::as_slice)
+    if let Some([kinds @ .., Value::String(null)]) =
+        schema.get("type").and_then(Value::as_array).map(Vec::as_slice)
         && null == "null"
     {
-        schema.insert("type".to_owned(), kind.clone());
+        let present = if let [kind] = kinds { kind.clone() } else { kinds.into() };
+        schema.insert("type".to_owned(), present);
     }
     let one_of_them = schema.get("maxProperties") == Some(&json!(1));
     let required = schema.get("required").cloned().unwrap_or_default();
@@ -120,6 +123,17 @@ pub(crate) fn path_pointers(instance: &Value) -> Vec<String> {
     let mut found = Vec::new();
     walk(&[recipe_schema()], instance, String::new(), &mut |pointer, schemas, _| {
         if schemas.iter().any(|schema| schema.get("format").and_then(Value::as_str) == Some("path")) {
+            found.push(pointer.to_owned());
+        }
+    });
+    found
+}
+
+/// Pointers of all values in `instance` that stay out of fingerprints.
+pub(crate) fn pointers_outside_identity(instance: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(&[recipe_schema()], instance, String::new(), &mut |pointer, schemas, _| {
+        if schemas.iter().any(|schema| is_outside_identity(schema)) {
             found.push(pointer.to_owned());
         }
     });

@@ -69,13 +69,16 @@ impl TinyCorpus {
     }
 
     fn records(&self, first: usize, count: usize) -> Records<'_> {
-        Box::new((first..first + count).map(|n| match self.0.bad_every {
-            Some(every) if n % every.max(1) == every.max(1) - 1 => Err(BadRecord {
-                file: "tiny".to_owned(),
-                line: n as u64 + 1,
-                reason: "bad on purpose".to_owned(),
-            }),
-            _ => Ok(self.document(n)),
+        Box::new((first..first + count).map(|n| {
+            match self.0.bad_every {
+                Some(every) if n % every.max(1) == every.max(1) - 1 => Err(BadRecord {
+                    file: "tiny".to_owned(),
+                    line: n as u64 + 1,
+                    reason: "bad on purpose".to_owned(),
+                }
+                .into()),
+                _ => Ok(self.document(n)),
+            }
         }))
     }
 }

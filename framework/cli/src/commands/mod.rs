@@ -1,5 +1,6 @@
 //! One file a verb.
 
+pub(crate) mod corpus;
 pub(crate) mod doctor;
 pub(crate) mod pairs;
 pub(crate) mod plan;

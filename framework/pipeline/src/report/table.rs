@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::compare::Comparison;
 use super::results::Results;
+use crate::stages::corpus::Summary as CorpusSummary;
 use crate::sweep::{Outcome, SweepResults};
 
 /// Characters of a sample that are shown.
@@ -204,6 +205,10 @@ fn ledger(results: &Results, text: &mut String) {
         100.0 * verdict.residual,
         100.0 * verdict.tolerance,
     );
+    let left_out = serde_json::from_value::<CorpusSummary>(results.corpus.clone()).ok();
+    if let Some(left_out) = left_out.and_then(|summary| summary.left_out()) {
+        let _ = writeln!(text, "{left_out}\n");
+    }
 }
 
 fn quality(results: &Results, text: &mut String) {

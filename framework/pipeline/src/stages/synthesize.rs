@@ -16,7 +16,7 @@ use sbp_recipe::SynthesizerSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::corpus::CorpusData;
+use super::corpus::{CorpusData, HELDOUT};
 use super::tokenize::Tokens;
 use super::tune::seed_room;
 use super::{Study, failed};
@@ -265,9 +265,11 @@ fn guard(study: &Study<'_>, corpus: &CorpusData) -> LeakageGuard {
         .iter()
         .map(|question| format!("{}{}", question.context, question.choices[question.answer]))
         .collect();
-    let heldout = corpus.heldout.iter().map(|document| document.text.as_str());
-    let texts = heldout.chain(questions.iter().map(String::as_str));
-    LeakageGuard::new(texts, splits.contamination_ngram, splits.contamination_share)
+    let mut guard = LeakageGuard::new(splits.contamination_ngram, splits.contamination_share);
+    guard.guard(HELDOUT, corpus.heldout.iter().map(|document| document.text.as_str()));
+    guard.guard("questions", questions.iter().map(String::as_str));
+    corpus.evaluation_sets.guard(&mut guard);
+    guard
 }
 
 fn judge(

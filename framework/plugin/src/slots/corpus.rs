@@ -9,8 +9,9 @@ use crate::Result;
 /// # Contract
 /// - `documents` gives the same documents in the same order every time, and every prefix of it is a fair sample:
 ///   D_pretrain is its beginning, the oracle's pool a longer beginning.
-/// - No two documents share an id, and no held-out document is among `documents`.
+/// - No two documents share an id or a text, and no held-out document is among `documents`.
 /// - A record that cannot be read is a [`BadRecord`], never a panic and never the end of the iteration.
+/// - Memory stays bounded, however many documents there are: they are given one by one.
 pub trait Corpus: Send + Sync {
     /// The documents that may be trained on. May be unlimited.
     ///
@@ -41,13 +42,30 @@ pub trait Corpus: Send + Sync {
     fn fingerprint(&self) -> Result<Fingerprint>;
 }
 
-/// Documents, or the records that could not be read as one.
-pub type Records<'a> = Box<dyn Iterator<Item = std::result::Result<Document, BadRecord>> + 'a>;
+/// Documents, or what stands in the place of one.
+pub type Records<'a> = Box<dyn Iterator<Item = std::result::Result<Document, NoDocument>> + 'a>;
+
+/// What stands in the place of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoDocument {
+    /// A record that is not a document.
+    Bad(BadRecord),
+    /// A record with the very text of a document that is given, held-out ones included.
+    Duplicate,
+    /// The source failed while it was read, with what to do about it. Nothing comes after it.
+    Failed(String),
+}
+
+impl From<BadRecord> for NoDocument {
+    fn from(bad: BadRecord) -> Self {
+        Self::Bad(bad)
+    }
+}
 
 /// A record that is not a document.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BadRecord {
-    /// File name, without its folder.
+    /// The file, without the folder that the recipe names; after it the member, in an archive.
     pub file: String,
     /// Line or row in the file, from 1.
     pub line: u64,

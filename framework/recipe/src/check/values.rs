@@ -139,7 +139,7 @@ fn other_notation(pointer: &str, found: &Value, here: &[&'static Value]) -> Opti
             "there is one, not a list of them: write [{}] with single brackets",
             dotted(pointer)
         )),
-        _ if is("array") => Some(format!("put it in brackets: [{found}]")),
+        _ if is("array") && !is("string") => Some(format!("put it in brackets: [{found}]")),
         Value::String(text) if schema::slot(here).is_some() => {
             let written = format!("{{ kind = \"{text}\" }}");
             let in_a_list = name.parse::<usize>().is_ok();

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use sbp_core::Document;
-use sbp_plugin::slots::corpus::Records;
+use sbp_plugin::slots::corpus::{NoDocument, Records};
 use sbp_plugin::{Selected, slots};
 
 use super::{build, strange_texts};
@@ -23,10 +23,15 @@ pub fn corpus(selected: &Selected<slots::Corpus>) {
     assert_eq!(documents, take(again.documents()), "{kind}: the corpus differs when opened again");
     assert_eq!(heldout, take(again.heldout()), "{kind}: the held-out documents differ when opened again");
 
-    let mut ids = HashSet::new();
+    let (mut ids, mut texts) = (HashSet::new(), HashSet::new());
     for document in documents.iter().chain(&heldout) {
         assert!(!document.text.trim().is_empty(), "{kind}: document {} has no text", document.id);
         assert!(ids.insert(document.id), "{kind}: two documents have the id {}", document.id);
+        assert!(
+            texts.insert(document.text.trim()),
+            "{kind}: two documents have the text {:?}",
+            document.text
+        );
     }
 
     let fingerprint = corpus.fingerprint().expect("a corpus that can be read has a fingerprint");
@@ -64,8 +69,13 @@ pub fn corpus(selected: &Selected<slots::Corpus>) {
 
 /// The documents among the first records.
 fn take(records: sbp_plugin::Result<Records<'_>>) -> Vec<Document> {
+    let document = |record| match record {
+        Ok(document) => Some(document),
+        Err(NoDocument::Failed(error)) => panic!("the corpus cannot be read to its end: {error}"),
+        Err(NoDocument::Bad(_) | NoDocument::Duplicate) => None,
+    };
     match records {
-        Ok(records) => records.take(MOST).filter_map(Result::ok).collect(),
+        Ok(records) => records.take(MOST).filter_map(document).collect(),
         Err(error) => panic!("the corpus cannot be read: {error}"),
     }
 }
