@@ -1,7 +1,10 @@
 //! Corpus: which documents are D_pretrain, the oracle's pool and held out; and the corpus's own questions.
 //!
 //! D_pretrain is the beginning of the corpus, the oracle's pool a longer beginning. Documents that contain held-out
-//! text are left out of both. Records that cannot be read go to `quarantine.jsonl`.
+//! text are left out of both, and those that nearly repeat an earlier one where the recipe says so. Records that cannot
+//! be read go to `quarantine.jsonl`.
+
+mod near_duplicates;
 
 use std::path::Path;
 
@@ -12,6 +15,7 @@ use sbp_recipe::SplitsSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::near_duplicates::NearDuplicates;
 use super::{Study, failed};
 use crate::leakage::LeakageGuard;
 use crate::store::Artifact;
@@ -38,6 +42,9 @@ pub(crate) struct Summary {
     pub(crate) questions: usize,
     /// Left out of the pool because they contain held-out text.
     pub(crate) contaminated: usize,
+    /// Left out of the pool because they are nearly the same as an earlier document.
+    #[serde(default)]
+    pub(crate) near_duplicates: usize,
     /// Unreadable, see `quarantine.jsonl`.
     pub(crate) quarantined: usize,
     /// Bytes of text in D_pretrain.
@@ -115,6 +122,7 @@ fn split(source: &dyn Corpus, splits: &SplitsSection, folder: &Path) -> Result<S
     let wanted = splits.pretrain_documents * splits.oracle_factor;
     let mut pool = Vec::new();
     let mut contaminated = 0;
+    let mut near_duplicates = NearDuplicates::new(splits.near_duplicates.as_ref());
     for document in quarantine.sift(source.documents().map_err(failed(LABEL))?) {
         if guard.is_contaminated(&document.text) {
             contaminated += 1;
@@ -122,6 +130,17 @@ fn split(source: &dyn Corpus, splits: &SplitsSection, folder: &Path) -> Result<S
             if contaminated > 100 + 10 * wanted {
                 return Err(Error::Corpus(format!(
                     "{contaminated} documents contain held-out text and only {} do not; raise splits.contamination_share or splits.contamination_ngram",
+                    pool.len()
+                )));
+            }
+            continue;
+        }
+        if near_duplicates.keep_out(&document.text) {
+            // An unlimited corpus that only repeats itself would never fill the pool.
+            if near_duplicates.count > 100 + 10 * wanted {
+                return Err(Error::Corpus(format!(
+                    "{} documents are near-duplicates of the {} others; raise splits.near_duplicates.max_jaccard or lower splits.pretrain_documents or splits.oracle_factor",
+                    near_duplicates.count,
                     pool.len()
                 )));
             }
@@ -153,6 +172,7 @@ fn split(source: &dyn Corpus, splits: &SplitsSection, folder: &Path) -> Result<S
         heldout_documents: heldout.len(),
         questions: questions.len(),
         contaminated,
+        near_duplicates: near_duplicates.count,
         quarantined: quarantine.bad.len(),
         pretrain_bytes: pretrain.iter().map(|document| document.text.len() as u64).sum(),
     })
