@@ -38,8 +38,8 @@ impl MinHash {
         for (place, value) in signature.iter_mut().enumerate() {
             let mut attempt = 0;
             while *value == EMPTY {
-                let step = mix((place as u64) << 32 | attempt);
-                *value = least[((step >> 32) * num_places as u64 >> 32) as usize];
+                let step = mix(((place as u64) << 32) | attempt);
+                *value = least[(((step >> 32) * num_places as u64) >> 32) as usize];
                 attempt += 1;
             }
         }
