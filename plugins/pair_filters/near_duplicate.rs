@@ -13,8 +13,8 @@ use sbp_plugin::slots::pair_filter::{PairFilter, Verdict};
 /// consecutive words, in lower case, without punctuation); one with fewer words than a shingle is compared as a
 /// whole, so that it is a duplicate only of its equal.
 ///
-/// Cost: one look at every document, which leaves 136 bytes of it; by those most pairs are told to be apart. The others are
-/// compared word by word: O(words of both documents) time and memory, one pair at a time.
+/// Cost: one look at every document, which leaves 136 bytes of it; by those most pairs are told to be apart. The
+/// others are compared word by word: O(words of both documents) time and memory, one pair at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NearDuplicateConfig {

@@ -4,6 +4,7 @@
 //! text or text of an evaluation set are left out of both. Records that cannot be read go to `quarantine.jsonl`.
 
 mod evaluation_sets;
+mod near_duplicates;
 mod quarantine;
 mod split;
 
@@ -50,6 +51,8 @@ pub(crate) struct Summary {
     pub(crate) contaminated: usize,
     /// How many of these because of each set; `heldout` are the held-out documents.
     pub(crate) contaminated_by: BTreeMap<String, usize>,
+    /// Left out of the pool because they are near-duplicates of documents before them.
+    pub(crate) near_duplicates: usize,
     /// Unreadable records.
     pub(crate) quarantined: usize,
     /// How many of these are listed in `quarantine.jsonl`: the first ones.
@@ -125,6 +128,7 @@ impl Summary {
             self.contaminated_by.iter().map(|(set, count)| format!("{set} {count}")).collect();
         let parts = [
             (self.duplicates, "duplicates".to_owned()),
+            (self.near_duplicates, "near-duplicates".to_owned()),
             (self.contaminated, format!("contaminated ({})", by.join(", "))),
             (self.quarantined, "unreadable".to_owned()),
         ];
@@ -168,6 +172,7 @@ fn write(
         questions: questions.len(),
         duplicates: found.quarantine.duplicates,
         contaminated: found.contaminated.values().sum(),
+        near_duplicates: found.near_duplicates,
         contaminated_by: found.contaminated,
         quarantined: found.quarantine.bad,
         quarantine_listed: found.quarantine.listed().len(),

@@ -7,6 +7,7 @@ use sbp_plugin::slots::corpus::Corpus;
 use sbp_recipe::SplitsSection;
 
 use super::evaluation_sets::EvaluationSets;
+use super::near_duplicates::NearDuplicates;
 use super::quarantine::Quarantine;
 use crate::leakage::LeakageGuard;
 use crate::stages::failed;
@@ -23,6 +24,8 @@ pub(crate) struct Split {
     pub(crate) heldout: Vec<Document>,
     /// Documents left out of the pool because of evaluation text, by the set it is of.
     pub(crate) contaminated: BTreeMap<String, usize>,
+    /// Near-duplicates left out of the pool.
+    pub(crate) near_duplicates: usize,
     pub(crate) quarantine: Quarantine,
 }
 
@@ -34,6 +37,7 @@ struct Pool<'r> {
     pretrain: Vec<Document>,
     num_documents: usize,
     contaminated: BTreeMap<String, usize>,
+    near_duplicates: NearDuplicates,
     /// Takes what comes after D_pretrain, which may be much.
     rest: &'r mut dyn FnMut(&Document) -> Result<()>,
 }
@@ -43,7 +47,10 @@ impl Pool<'_> {
     fn offer(&mut self, document: Document) -> Result<()> {
         if let Some(set) = self.guard.contaminated_by(&document.text) {
             *self.contaminated.entry(set.to_owned()).or_default() += 1;
-            return self.check_that_some_are_clean();
+            return self.check_that_some_are_new();
+        }
+        if self.near_duplicates.keep_out(&document.text) {
+            return self.check_that_some_are_new();
         }
         self.num_documents += 1;
         if self.pretrain.len() < self.num_pretrain {
@@ -57,14 +64,16 @@ impl Pool<'_> {
         self.num_documents == self.num_wanted
     }
 
-    /// An unlimited corpus that only repeats evaluation text would never fill the pool.
-    fn check_that_some_are_clean(&self) -> Result<()> {
+    /// An unlimited corpus that only repeats evaluation text or itself would never fill the pool.
+    fn check_that_some_are_new(&self) -> Result<()> {
         let contaminated: usize = self.contaminated.values().sum();
-        if contaminated <= 100 + 10 * self.num_wanted {
+        let near_duplicates = self.near_duplicates.count;
+        if contaminated + near_duplicates <= 100 + 10 * self.num_wanted {
             return Ok(());
         }
         Err(Error::Corpus(format!(
-            "{contaminated} documents contain evaluation text and only {} do not; raise splits.contamination_share or splits.contamination_ngram",
+            "{contaminated} documents contain evaluation text, {near_duplicates} are near-duplicates, and only {} are \
+             neither; raise splits.contamination_share, splits.contamination_ngram or splits.near_duplicates.max_jaccard",
             self.num_documents
         )))
     }
@@ -95,6 +104,7 @@ pub(crate) fn split(
         pretrain: Vec::new(),
         num_documents: 0,
         contaminated: BTreeMap::new(),
+        near_duplicates: NearDuplicates::new(splits.near_duplicates.as_ref()),
         rest,
     };
     for record in source.documents().map_err(failed("corpus"))? {
@@ -110,6 +120,7 @@ pub(crate) fn split(
         num_pool: pool.num_documents,
         heldout,
         contaminated: pool.contaminated,
+        near_duplicates: pool.near_duplicates.count,
         quarantine,
     })
 }
