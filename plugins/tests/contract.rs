@@ -1,6 +1,7 @@
 //! Every registered plugin keeps the contract of its slot. A new plugin is tested here without a line added.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use sbp_plugin::{Selected, Slot, entries, slots};
 use sbp_plugins as _;
@@ -31,14 +32,16 @@ fn corpora() {
         lines
     });
     std::fs::write(&path, lines).unwrap();
-    for selected in selected::<slots::Corpus>() {
-        // An example names a file that only its reader has: give it one.
-        let mut options = serde_json::to_value(&selected).unwrap();
-        if options.get("path").is_some() {
-            options["path"] = path.to_str().unwrap().into();
-        }
-        contract::corpus(&serde_json::from_value(options).unwrap());
+    selected().iter().for_each(|selected| contract::corpus(&at(selected, &path)));
+}
+
+/// An example names a file that only its reader has: this gives it one.
+fn at<S: Slot>(selected: &Selected<S>, path: &Path) -> Selected<S> {
+    let mut options = serde_json::to_value(selected).unwrap();
+    if options.get("path").is_some() {
+        options["path"] = path.to_str().unwrap().into();
     }
+    serde_json::from_value(options).unwrap()
 }
 
 #[test]
@@ -48,7 +51,9 @@ fn document_filters() {
 
 #[test]
 fn embedders() {
-    selected().iter().for_each(contract::embedder);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    selected().iter().for_each(|selected| contract::embedder(&at(selected, folder.path())));
 }
 
 #[test]
