@@ -55,40 +55,52 @@ impl Embedder for LmEmbedder {
             .as_deref_mut()
             .ok_or("the embedder \"lm\" needs the base model, and none was given")?;
         let end_of_text = context.tokenizer.markers().end_of_text;
-        let mut rows: Vec<Vec<f32>> = Vec::with_capacity(documents.len());
-        let mut is_empty = Vec::with_capacity(documents.len());
+        let mut rows = Vec::new();
+        let (mut dim, mut done) = (1, 0);
         for batch in documents.chunks(self.batch_size) {
             let mut sequences = Vec::with_capacity(batch.len());
             for document in batch {
                 let mut tokens = vec![end_of_text];
                 tokens.extend(context.tokenizer.encode(&document.text)?);
-                is_empty.push(tokens.len() == 1);
                 tokens.truncate(model.context_length());
                 sequences.push(tokens);
             }
-            rows.extend(model.mean_hidden(&sequences)?);
-            (context.progress)(rows.len());
-        }
-        let dim = rows.first().map_or(1, Vec::len).max(1);
-        let mean = if self.center { mean(&rows, &is_empty, dim) } else { vec![0.0; dim] };
-        let mut flat = Vec::with_capacity(rows.len() * dim);
-        for (row, is_empty) in rows.iter().zip(&is_empty) {
-            if row.len() != dim {
-                return Err(format!("the model gave rows of {dim} and of {} numbers", row.len()).into());
+            for (row, tokens) in model.mean_hidden(&sequences)?.into_iter().zip(&sequences) {
+                if row.len() != dim && !rows.is_empty() {
+                    return Err(format!("the model gave rows of {dim} and of {} numbers", row.len()).into());
+                }
+                dim = row.len().max(1);
+                // Nothing to embed: a row of zeros, similar to nothing.
+                let scale = if tokens.len() == 1 { 0.0 } else { 1.0 };
+                rows.extend(row.into_iter().map(|x| x * scale));
             }
-            // Nothing to embed: a row of zeros, similar to nothing.
-            let scale = if *is_empty { 0.0 } else { 1.0 };
-            flat.extend(row.iter().zip(&mean).map(|(x, mean)| ((f64::from(*x) - mean) * scale) as f32));
+            done += batch.len();
+            (context.progress)(done);
         }
-        Ok(Embeddings::normalised(dim, flat))
+        Ok(Embeddings { dim, rows })
+    }
+
+    fn finish(&mut self, Embeddings { dim, mut rows }: Embeddings) -> Result<Embeddings> {
+        if self.center {
+            let mean = mean(&rows, dim);
+            for row in rows.chunks_exact_mut(dim).filter(|row| is_embedded(row)) {
+                row.iter_mut().zip(&mean).for_each(|(x, mean)| *x = (f64::from(*x) - mean) as f32);
+            }
+        }
+        Ok(Embeddings::normalised(dim, rows))
     }
 }
 
+/// Whether a row is of a document that had something to embed.
+fn is_embedded(row: &[f32]) -> bool {
+    row.iter().any(|x| *x != 0.0)
+}
+
 /// The mean of the rows that are not of empty documents.
-fn mean(rows: &[Vec<f32>], is_empty: &[bool], dim: usize) -> Vec<f64> {
+fn mean(rows: &[f32], dim: usize) -> Vec<f64> {
     let mut sum = vec![0.0; dim];
     let mut count = 0.0f64;
-    for (row, _) in rows.iter().zip(is_empty).filter(|(_, is_empty)| !**is_empty) {
+    for row in rows.chunks_exact(dim).filter(|row| is_embedded(row)) {
         count += 1.0;
         sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
     }
@@ -98,16 +110,14 @@ fn mean(rows: &[Vec<f32>], is_empty: &[bool], dim: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use sbp_testkit::{BigramModel, ByteTokenizer};
+    use sbp_testkit::BigramModel;
 
     use super::*;
 
     fn embed(config: &LmConfig, texts: &[&str]) -> Embeddings {
         let documents: Vec<Document> = texts.iter().map(|text| Document::new(text, *text)).collect();
-        let mut model = BigramModel::untrained(16);
-        let mut context =
-            EmbedContext { base: Some(&mut model), tokenizer: &ByteTokenizer, progress: &mut |_| {} };
-        config.build(&BuildContext::default()).unwrap().embed(&documents, &mut context).unwrap()
+        let mut embedder = config.build(&BuildContext::default()).unwrap();
+        sbp_testkit::embed(embedder.as_mut(), Some(&mut BigramModel::untrained(16)), &documents, 3).unwrap().0
     }
 
     const TEXTS: [&str; 5] =
@@ -138,8 +148,8 @@ mod tests {
 
     #[test]
     fn without_a_model_it_says_so() {
-        let mut context = EmbedContext { base: None, tokenizer: &ByteTokenizer, progress: &mut |_| {} };
-        let error = LmConfig::default().build(&BuildContext::default()).unwrap().embed(&[], &mut context);
+        let mut embedder = LmConfig::default().build(&BuildContext::default()).unwrap();
+        let error = sbp_testkit::embed(embedder.as_mut(), None, &[Document::new("a", "a")], 1);
         assert!(error.unwrap_err().to_string().contains("needs the base model"));
     }
 }

@@ -38,7 +38,12 @@ impl Plugin<slots::Embedder> for TfidfConfig {
         Self::default()
     }
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Embedder>> {
-        Ok(Box::new(TfidfEmbedder { dim: self.dim.max(1), ngram_words: self.ngram_words.max(1) }))
+        Ok(Box::new(TfidfEmbedder {
+            dim: self.dim.max(1),
+            ngram_words: self.ngram_words.max(1),
+            num_documents: 0,
+            num_documents_with: HashMap::new(),
+        }))
     }
 }
 register!(slots::Embedder => TfidfConfig);
@@ -46,6 +51,10 @@ register!(slots::Embedder => TfidfConfig);
 struct TfidfEmbedder {
     dim: usize,
     ngram_words: usize,
+    /// Documents of the corpus.
+    num_documents: usize,
+    /// Those of them that have an n-gram, by its hash.
+    num_documents_with: HashMap<u64, u32>,
 }
 
 impl TfidfEmbedder {
@@ -59,21 +68,28 @@ impl TfidfEmbedder {
     }
 }
 
+const UNSEEN: &str = "a document was not among those that words were counted in";
+
 impl Embedder for TfidfEmbedder {
-    fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
-        let mut num_documents_with: HashMap<u64, u32> = HashMap::new();
+    fn prepare(&mut self, documents: &[Document]) -> Result<()> {
+        self.num_documents = documents.len();
+        self.num_documents_with.clear();
         for document in documents {
             for (feature, _) in self.features(&document.text) {
-                *num_documents_with.entry(feature).or_default() += 1;
+                *self.num_documents_with.entry(feature).or_default() += 1;
             }
         }
-        let n = documents.len() as f64;
+        Ok(())
+    }
+
+    fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
+        let n = self.num_documents as f64;
         let mut rows = Vec::with_capacity(documents.len() * self.dim);
         let mut row = vec![0.0f64; self.dim];
         for (index, document) in documents.iter().enumerate() {
             row.fill(0.0);
             for (feature, count) in self.features(&document.text) {
-                let df = f64::from(num_documents_with[&feature]);
+                let df = f64::from(*self.num_documents_with.get(&feature).ok_or(UNSEEN)?);
                 let weight = (1.0 + f64::from(count).ln()) * (1.0 + ((1.0 + n) / (1.0 + df)).ln());
                 // The top bit signs, the others choose the column.
                 let sign = if feature >> 63 == 0 { 1.0 } else { -1.0 };
@@ -88,15 +104,13 @@ impl Embedder for TfidfEmbedder {
 
 #[cfg(test)]
 mod tests {
-    use sbp_testkit::ByteTokenizer;
-
     use super::*;
 
     fn embed(config: &TfidfConfig, texts: &[&str]) -> Embeddings {
         let documents: Vec<Document> =
             texts.iter().enumerate().map(|(i, text)| Document::new(&i.to_string(), *text)).collect();
-        let mut context = EmbedContext { base: None, tokenizer: &ByteTokenizer, progress: &mut |_| {} };
-        config.build(&BuildContext::default()).unwrap().embed(&documents, &mut context).unwrap()
+        let mut embedder = config.build(&BuildContext::default()).unwrap();
+        sbp_testkit::embed(embedder.as_mut(), None, &documents, 3).unwrap().0
     }
 
     #[test]

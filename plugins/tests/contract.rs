@@ -44,18 +44,22 @@ fn corpora() {
     }
     rows(&path("corpus.parquet"));
     for selected in selected::<slots::Corpus>() {
-        // An example names a file that only its reader has: give it one.
-        let mut options = serde_json::to_value(&selected).unwrap();
-        if options.get("path").is_some() {
-            let input = match selected.kind() {
-                "parquet" => path("corpus.parquet"),
-                "text" => path("texts"),
-                _ => path("corpus.jsonl"),
-            };
-            options["path"] = input.to_str().unwrap().into();
-        }
-        contract::corpus(&serde_json::from_value(options).unwrap());
+        let input = match selected.kind() {
+            "parquet" => path("corpus.parquet"),
+            "text" => path("texts"),
+            _ => path("corpus.jsonl"),
+        };
+        contract::corpus(&at(&selected, &input));
     }
+}
+
+/// An example names a file that only its reader has: this gives it one.
+fn at<S: Slot>(selected: &Selected<S>, path: &Path) -> Selected<S> {
+    let mut options = serde_json::to_value(selected).unwrap();
+    if options.get("path").is_some() {
+        options["path"] = path.to_str().unwrap().into();
+    }
+    serde_json::from_value(options).unwrap()
 }
 
 /// A Parquet file with a column of texts, some of them empty.
@@ -80,7 +84,9 @@ fn document_filters() {
 
 #[test]
 fn embedders() {
-    selected().iter().for_each(contract::embedder);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    selected().iter().for_each(|selected| contract::embedder(&at(selected, folder.path())));
 }
 
 #[test]

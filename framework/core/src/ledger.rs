@@ -49,6 +49,14 @@ pub struct Cost {
     pub flops: u64,
 }
 
+impl Cost {
+    /// Adds another cost.
+    pub fn add(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.flops += other.flops;
+    }
+}
+
 /// Cost by cause.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -59,9 +67,7 @@ pub struct Ledger {
 impl Ledger {
     /// Adds a cost to a cause.
     pub fn charge(&mut self, cause: Cause, cost: Cost) {
-        let entry = self.entries.entry(cause).or_default();
-        entry.tokens += cost.tokens;
-        entry.flops += cost.flops;
+        self.entries.entry(cause).or_default().add(cost);
     }
 
     /// Adds everything another ledger holds.

@@ -93,7 +93,7 @@ pub fn run(
             overhead.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);
             overhead.charge(Cause::Generate, drawn.summary.cost);
             let (quality, samples) = caught("quality", || Ok(quality::assess(&corpus, &drawn)))?;
-            findings.synthesis(seed, &pairs.summary, &tuned.summary, quality, samples);
+            findings.synthesis(seed, embedded.stored, &pairs.summary, &tuned.summary, quality, samples);
             synthetic = Some(drawn);
         }
         supply.synthetic = synthetic.as_ref().map_or(0, |synthetic| synthetic.tokens.num_training_tokens());
@@ -199,11 +199,9 @@ pub fn pairs(
         let text = |id| texts[&id].clone();
         PairSample { similarity: pair.similarity, seed: text(pair.seed), target: text(pair.target) }
     });
-    Ok(FoundPairs {
-        path: pairs.artifact.file("pairs.jsonl"),
-        summary: serde_json::json!(pairs.summary),
-        samples: samples.collect(),
-    })
+    let mut summary = serde_json::json!(pairs.summary);
+    summary["embeddings"] = serde_json::json!(embedded.stored);
+    Ok(FoundPairs { path: pairs.artifact.file("pairs.jsonl"), summary, samples: samples.collect() })
 }
 
 /// The model that the synthesizer starts from: D_pretrain alone, for the base duration.

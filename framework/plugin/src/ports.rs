@@ -90,6 +90,45 @@ pub struct Completion {
     pub finished: bool,
 }
 
+/// An encoder of texts, opened for use: a model that was made to tell what a text is about, with its own tokenizer.
+pub trait TextEncoder: Send {
+    /// Numbers in a row.
+    fn dim(&self) -> usize;
+    /// One row of unit length for each text, row-major, in the order given. A text without a single token gives a row of
+    /// zeros. `progress` is told how many texts are done.
+    ///
+    /// # Errors
+    /// When the tokenizer or the model fails.
+    fn encode(&mut self, texts: &[&str], progress: &mut dyn FnMut(usize)) -> Result<Vec<f32>>;
+    /// Tokens processed and FLOPs spent since the last call of this method.
+    fn take_cost(&mut self) -> Cost;
+}
+
+/// How a text encoder is to read and to compute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EncoderOptions {
+    /// How the hidden states of a text become its row; none takes what the folder says.
+    pub pooling: Option<Pooling>,
+    /// Longest text that is read, in the encoder's tokens, markers included; none takes what the folder says.
+    pub max_tokens: Option<usize>,
+    /// Put before every text.
+    pub prefix: String,
+    /// What the model computes in. Rows are `f32` in either case.
+    pub precision: Precision,
+}
+
+/// How the last hidden states of a text become its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean over all tokens.
+    Mean,
+    /// That of the last token, which has seen all others in a decoder.
+    LastToken,
+    /// That of the first token, `[CLS]` in encoders of BERT's kind.
+    Cls,
+}
+
 /// Blocked exact search: the k rows of greatest inner product.
 pub trait TopK {
     /// For each query row, the k best rows other than itself, best first, ties by row. `rows` is row-major with
@@ -271,6 +310,11 @@ pub trait Runtime {
     /// # Errors
     /// When the folder is not a checkpoint of a supported layout.
     fn open(&mut self, checkpoint: &Path) -> Result<Box<dyn LanguageModel>>;
+    /// Opens a Hugging Face folder of a text encoder.
+    ///
+    /// # Errors
+    /// When the folder is not of a supported layout, or the options do not fit it.
+    fn open_encoder(&mut self, folder: &Path, options: &EncoderOptions) -> Result<Box<dyn TextEncoder>>;
     /// FLOP/s that the device reaches at best, known or the most measured so far; none where there is no such figure.
     fn peak_flops(&mut self, precision: Precision) -> Option<f64>;
     /// Exact search on this runtime's device.

@@ -36,6 +36,9 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Selected<slots::Embedder>")]
     pub embedder: Option<Selected<slots::Embedder>>,
+    /// How embeddings are kept.
+    #[serde(default)]
+    pub embeddings: EmbeddingsSection,
     /// How neighbors are found. Needed by arms with synthetic documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Selected<slots::Retriever>")]
@@ -269,6 +272,38 @@ pub struct TokenizerSection {
 impl Default for TokenizerSection {
     fn default() -> Self {
         Self { vocab_size: 2048, file: None }
+    }
+}
+
+/// How embeddings are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmbeddingsSection {
+    /// What their numbers are on disk. Searches see them so, and how many neighbors that changes is measured.
+    pub storage: Storage,
+}
+
+/// What the numbers of an embedding are on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// 32-bit floating-point numbers, as they were computed.
+    #[default]
+    F32,
+    /// 16-bit floating-point numbers: half the space.
+    F16,
+    /// 8-bit whole numbers, with one scale for each row: a quarter of the space.
+    Int8,
+}
+
+impl Storage {
+    /// The word used in recipes and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
     }
 }
 

@@ -34,11 +34,21 @@ pub(crate) struct Layout {
 impl Layout {
     /// The cheapest layout for sequences of these lengths.
     pub(crate) fn new(lengths: &[usize]) -> Self {
+        Self::cut(lengths, partition)
+    }
+
+    /// A layout without padding: a block holds sequences of one length only.
+    pub(crate) fn exact(lengths: &[usize]) -> Self {
+        Self::cut(lengths, |runs| runs.iter().map(|&(length, rows)| Block { rows, length }).collect())
+    }
+
+    /// The layout whose blocks are cut from runs of equal length.
+    fn cut(lengths: &[usize], blocks: impl FnOnce(&[(usize, usize)]) -> Vec<Block>) -> Self {
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         // Longest first, ties in the given order; the sort is stable.
         order.sort_by_key(|&index| std::cmp::Reverse(lengths[index]));
         let runs = runs(order.iter().map(|&index| lengths[index]));
-        let blocks = partition(&runs);
+        let blocks = blocks(&runs);
 
         let mut starts = vec![0; lengths.len()];
         let mut num_tokens = 0;
@@ -137,6 +147,14 @@ mod tests {
         assert_eq!(layout.starts, [200, 0, 210, 100]);
         assert_eq!(layout.num_tokens, 220);
         assert_eq!(layout.positions()[200..], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn an_exact_layout_pads_nothing() {
+        let layout = Layout::exact(&[10, 100, 9, 100]);
+        let blocks = [(2, 100), (1, 10), (1, 9)].map(|(rows, length)| Block { rows, length });
+        assert_eq!((layout.blocks.as_slice(), layout.num_tokens), (blocks.as_slice(), 219));
+        assert_eq!(layout.starts, [200, 0, 210, 100]);
     }
 
     #[test]

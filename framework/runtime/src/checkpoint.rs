@@ -70,6 +70,14 @@ pub(crate) fn hash_of(path: &Path) -> std::io::Result<blake3::Hash> {
 
 /// Reads a safetensors file: floating-point tensors of any width.
 pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    read_some_tensors(path, &|_| true)
+}
+
+/// Reads those tensors of a safetensors file whose names are wanted.
+pub(crate) fn read_some_tensors(
+    path: &Path,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Tensor>> {
     let broken = |reason: String| Error::NotACheckpoint { path: path.to_owned(), reason };
     let file = File::open(path).map_err(at(path))?;
     #[expect(
@@ -80,7 +88,7 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(at(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
+    for (name, view) in file.iter().filter(|(name, _)| is_wanted(name)) {
         let kind = match view.dtype() {
             Dtype::F64 => Kind::Double,
             Dtype::F32 => Kind::Float,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tch::{Device, Tensor};
 
-use crate::checkpoint::{read_tensors, write_json, write_tensors};
+use crate::checkpoint::{self, write_json, write_tensors};
 use crate::error::{Error, Result, at};
 use crate::model::{Dims, Parameters};
 
@@ -197,13 +197,17 @@ pub(crate) fn read_parameters(folder: &Path, dims: &Dims, device: Device) -> Res
         Error::Shape(reason) => Error::NotACheckpoint { path: folder.to_owned(), reason },
         other => other,
     };
-    Parameters::from_tensors(dims, read_all_tensors(folder)?, device).map_err(refuse)
+    Parameters::from_tensors(dims, read_some_tensors(folder, &|_| true)?, device).map_err(refuse)
 }
 
-fn read_all_tensors(folder: &Path) -> Result<BTreeMap<String, Tensor>> {
+/// The tensors in a folder whose names are wanted.
+pub(crate) fn read_some_tensors(
+    folder: &Path,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Tensor>> {
     let index = folder.join(INDEX);
     if !index.exists() {
-        return read_tensors(&folder.join("model.safetensors"));
+        return checkpoint::read_some_tensors(&folder.join("model.safetensors"), is_wanted);
     }
     #[derive(Deserialize)]
     struct Index {
@@ -218,7 +222,7 @@ fn read_all_tensors(folder: &Path) -> Result<BTreeMap<String, Tensor>> {
         if Path::new(&file).file_name() != Some(file.as_ref()) {
             return Err(refuse(format!("`{file}` is not the name of a file beside it")));
         }
-        tensors.extend(read_tensors(&folder.join(file))?);
+        tensors.extend(checkpoint::read_some_tensors(&folder.join(file), is_wanted)?);
     }
     Ok(tensors)
 }

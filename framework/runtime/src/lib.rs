@@ -4,6 +4,7 @@
 mod blocks;
 mod checkpoint;
 pub mod device;
+mod encoder;
 mod engine;
 mod error;
 mod generate;

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
-use sbp_plugin::ports::{LanguageModel, Precision, Runtime, RuntimeFacts, TopK, TrainJob, TrainOutcome};
+use sbp_plugin::ports::{
+    EncoderOptions, LanguageModel, Precision, Runtime, RuntimeFacts, TextEncoder, TopK, TrainJob,
+    TrainOutcome,
+};
 
 use tch::Kind;
 
 use crate::device::ResolvedDevice;
+use crate::encoder::OpenedEncoder;
 use crate::language_model::OpenedModel;
 use crate::native;
 use crate::peak::peak_flops;
@@ -49,6 +53,14 @@ impl Runtime for TorchRuntime {
 
     fn open(&mut self, checkpoint: &Path) -> sbp_plugin::Result<Box<dyn LanguageModel>> {
         Ok(Box::new(OpenedModel::open(checkpoint, self.device.device)?))
+    }
+
+    fn open_encoder(
+        &mut self,
+        folder: &Path,
+        options: &EncoderOptions,
+    ) -> sbp_plugin::Result<Box<dyn TextEncoder>> {
+        Ok(Box::new(OpenedEncoder::open(folder, options, self.device.device)?))
     }
 
     fn peak_flops(&mut self, precision: Precision) -> Option<f64> {

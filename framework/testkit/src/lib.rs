@@ -2,12 +2,14 @@
 //!
 //! - [`BigramRuntime`]: the ports of the tensor world on counted bigrams, so that the whole pipeline runs in
 //!   milliseconds without libtorch;
-//! - [`ByteTokenizer`], [`TinyCorpus`], [`NaiveTopK`]: the smallest honest version of each;
+//! - [`ByteTokenizer`], [`ByteEncoder`], [`TinyCorpus`], [`NaiveTopK`]: the smallest honest version of each;
 //! - [`contract`]: a suite for every slot, which authors of plugins run over theirs.
 
 mod bigram;
 pub mod contract;
 mod corpus;
+mod embedding;
+mod encoder;
 mod optimizer;
 mod runtime;
 mod search;
@@ -15,6 +17,8 @@ mod tokenizer;
 
 pub use bigram::BigramModel;
 pub use corpus::{TinyConfig, TinyCorpus, synthetic};
+pub use embedding::embed;
+pub use encoder::ByteEncoder;
 pub use optimizer::PlainAdamW;
 pub use runtime::BigramRuntime;
 pub use search::{NaiveTopK, random_embeddings, search};

@@ -7,11 +7,12 @@ use std::time::Instant;
 use sbp_core::{Cost, Fingerprint};
 use sbp_plugin::Result;
 use sbp_plugin::ports::{
-    LanguageModel, Precision, Runtime, RuntimeFacts, Start, TopK, TrainJob, TrainOutcome, TrainPoint,
+    EncoderOptions, LanguageModel, Precision, Runtime, RuntimeFacts, Start, TextEncoder, TopK, TrainJob,
+    TrainOutcome, TrainPoint,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{BigramModel, NaiveTopK};
+use crate::{BigramModel, ByteEncoder, NaiveTopK};
 
 /// A runtime without tensors: it trains in milliseconds, resumes and stops like the real one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,6 +85,10 @@ impl Runtime for BigramRuntime {
 
     fn open(&mut self, checkpoint: &Path) -> Result<Box<dyn LanguageModel>> {
         Ok(Box::new(read::<BigramModel>(&checkpoint.join(MODEL_FILE))?))
+    }
+
+    fn open_encoder(&mut self, folder: &Path, options: &EncoderOptions) -> Result<Box<dyn TextEncoder>> {
+        Ok(Box::new(ByteEncoder::open(folder, options)?))
     }
 
     fn peak_flops(&mut self, _: Precision) -> Option<f64> {

@@ -57,6 +57,15 @@ fn text(found: &FoundPairs) -> String {
             100.0 * share
         );
     }
+    let stored = &summary["embeddings"];
+    if let (Some(storage), Some(share)) = (stored["storage"].as_str(), stored["recall"]["share"].as_f64()) {
+        let (k, documents) = (&stored["recall"]["k"], &stored["recall"]["documents"]);
+        let _ = writeln!(
+            text,
+            "  {:.1}% of the true {k} nearest kept by {storage} embeddings (exact search for {documents} documents)",
+            100.0 * share
+        );
+    }
     text.push_str(&histogram(&summary["similarity_histogram"]));
     for (number, sample) in found.samples.iter().enumerate() {
         let _ = write!(
@@ -111,6 +120,7 @@ mod tests {
             summary: json!({
                 "kept": 15, "found": 20, "seeds": 9, "dropped": {"too_short": 5}, "similarity_histogram": histogram,
                 "recall": {"k": 4, "documents": 9, "share": 0.975},
+                "embeddings": {"storage": "int8", "recall": {"k": 10, "documents": 9, "share": 0.9}},
             }),
             samples: vec![sbp_pipeline::PairSample {
                 similarity: 0.25,
@@ -123,6 +133,7 @@ mod tests {
             "15 pairs of 20 found, for 9 seed documents",
             "  dropped 5: too_short",
             "  97.5% of the true 4 nearest found (exact search for 9 documents)",
+            "  90.0% of the true 10 nearest kept by int8 embeddings (exact search for 9 documents)",
             "      0.20      10  ########################################",
             "      0.25       0  ",
             "      0.30       5  ####################",

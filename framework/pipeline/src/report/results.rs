@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::compare::{Comparison, Seeds, compare};
 use crate::stages::corpus::{CorpusData, Summary as CorpusSummary};
+use crate::stages::embed::Stored;
 use crate::stages::pair::Summary as PairSummary;
 use crate::stages::quality::{Quality, Sample};
 use crate::stages::tune::Summary as TuneSummary;
@@ -122,13 +123,16 @@ impl Findings {
     pub(crate) fn synthesis(
         &mut self,
         seed: u64,
+        embeddings: Stored,
         pairs: &PairSummary,
         tuning: &TuneSummary,
         quality: Quality,
         samples: Vec<Sample>,
     ) {
-        self.quality
-            .insert(format!("seed-{seed}"), json!({"pairs": pairs, "tuning": tuning, "synthetic": quality}));
+        self.quality.insert(
+            format!("seed-{seed}"),
+            json!({"embeddings": embeddings, "pairs": pairs, "tuning": tuning, "synthetic": quality}),
+        );
         if self.samples.is_empty() {
             self.samples = samples;
         }

@@ -240,6 +240,10 @@ fn quality(results: &Results, text: &mut String) {
             Some(if list.is_empty() { "none".to_owned() } else { list.join(", ") })
         }
     };
+    row(
+        "nearest neighbors kept by the storage of embeddings (recall, on a sample)",
+        &share("/embeddings/recall/share"),
+    );
     row("pairs kept", &count("/pairs/kept"));
     row("seed documents with a pair", &count("/pairs/seeds"));
     row("pairs dropped", &reasons("/pairs/dropped"));

@@ -87,11 +87,25 @@ impl Embedder for Guarded<dyn Embedder> {
     fn needs_base_model(&self) -> bool {
         self.call(|embedder| embedder.needs_base_model())
     }
+    fn content(&self) -> Result<Option<Fingerprint>> {
+        self.attempt(|embedder| embedder.content())
+    }
+    fn prepare(&mut self, documents: &[Document]) -> Result<()> {
+        self.attempt_mut(|embedder| embedder.prepare(documents))
+    }
     fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
         self.attempt_mut(|embedder| {
             let embeddings = embedder.embed(documents, context)?;
             let rows = embeddings.len();
             one_each(embeddings, rows, documents.len(), "rows")
+        })
+    }
+    fn finish(&mut self, embeddings: Embeddings) -> Result<Embeddings> {
+        self.attempt_mut(|embedder| {
+            let documents = embeddings.len();
+            let embeddings = embedder.finish(embeddings)?;
+            let rows = embeddings.len();
+            one_each(embeddings, rows, documents, "rows")
         })
     }
 }

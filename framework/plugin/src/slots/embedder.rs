@@ -1,36 +1,70 @@
 //! The embedder slot.
 
-use sbp_core::Document;
+use std::path::Path;
+
+use sbp_core::{Cost, Document, Fingerprint};
 
 use crate::Result;
-use crate::ports::{LanguageModel, Tokenizer};
+use crate::ports::{EncoderOptions, LanguageModel, TextEncoder, Tokenizer};
 
 /// Maps documents to rows of numbers.
 ///
 /// # Contract
-/// Row i belongs to document i; every row has the same length and unit L2 norm (a document with nothing to embed
-/// gives a row of zeros, similar to nothing); the result depends on the documents alone.
+/// Called in this order: [`prepare`](Self::prepare) once with the whole corpus, [`embed`](Self::embed) for parts of it in
+/// order, [`finish`](Self::finish) once with the rows of all parts. After that row i belongs to document i; every row has
+/// the same length and unit L2 norm (a document with nothing to embed gives a row of zeros, similar to nothing); the
+/// result depends on the documents alone, and up to rounding not on how they were divided into parts. Rows of parts that
+/// were embedded before an interruption are used again, so nothing may be carried from one part to the next.
 pub trait Embedder: Send {
     /// Whether [`EmbedContext::base`] must be there.
     fn needs_base_model(&self) -> bool {
         false
     }
-    /// Embeds a corpus. All of it is given at once, since some embedders weigh words by how common they are.
+    /// Identity of content that the options only say the place of, such as the weights of an encoder. Never a path.
+    ///
+    /// # Errors
+    /// When the content cannot be read.
+    fn content(&self) -> Result<Option<Fingerprint>> {
+        Ok(None)
+    }
+    /// Looks at all documents before the first is embedded, since some embedders weigh words by how common they are.
+    ///
+    /// # Errors
+    /// When the documents are not usable.
+    fn prepare(&mut self, documents: &[Document]) -> Result<()> {
+        let _ = documents;
+        Ok(())
+    }
+    /// Embeds a part of the corpus: one row a document.
     ///
     /// # Errors
     /// When the model fails.
     fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings>;
+    /// Does what takes all rows, such as centering, and makes them unit length where they are not yet.
+    ///
+    /// # Errors
+    /// When the rows are not usable.
+    fn finish(&mut self, embeddings: Embeddings) -> Result<Embeddings> {
+        Ok(embeddings)
+    }
 }
 
 /// What an embedder may use.
 pub struct EmbedContext<'a> {
-    /// The base model, pretrained on the same documents.
+    /// The base model, pretrained on the same documents. Its cost is charged by the caller.
     pub base: Option<&'a mut dyn LanguageModel>,
     /// The study's tokenizer.
     pub tokenizer: &'a dyn Tokenizer,
-    /// Told after each batch how many documents are done.
+    /// Opens the Hugging Face folder of a text encoder on the runtime's device.
+    pub open_encoder: &'a mut OpenEncoder<'a>,
+    /// What encoders cost: an embedder adds what its own took.
+    pub cost: &'a mut Cost,
+    /// Told after each batch how many documents of this part are done.
     pub progress: &'a mut dyn FnMut(usize),
 }
+
+/// Opens text encoders, as [`Runtime::open_encoder`](crate::ports::Runtime::open_encoder) does.
+pub type OpenEncoder<'a> = dyn FnMut(&Path, &EncoderOptions) -> Result<Box<dyn TextEncoder>> + 'a;
 
 /// Rows of unit norm, row-major.
 #[derive(Debug, Clone, PartialEq)]

@@ -159,22 +159,29 @@ pub(crate) fn embedded(parameters: &Parameters, tokens: &Tokens, dims: &Dims, ki
     Ok(x_nd.f_to_kind(kind)?)
 }
 
-/// A model ready to be used, in `f32` and without dropout.
+/// A model ready to be used, without dropout.
 pub(crate) struct Transformer {
     dims: Dims,
+    kind: Kind,
     parameters: Parameters,
     layers: Vec<Layer>,
     last: Last,
 }
 
 impl Transformer {
-    /// Makes the parameters ready.
+    /// Makes the parameters ready to be computed with in `f32`.
     pub(crate) fn new(parameters: Parameters, dims: &Dims) -> Result<Self> {
-        let layer = |index| Layer::new(&parameters, index, dims, Kind::Float);
+        Self::in_kind(parameters, dims, Kind::Float)
+    }
+
+    /// Makes the parameters ready to be computed with in numbers of a kind.
+    pub(crate) fn in_kind(parameters: Parameters, dims: &Dims, kind: Kind) -> Result<Self> {
+        let layer = |index| Layer::new(&parameters, index, dims, kind);
         Ok(Self {
             dims: *dims,
+            kind,
             layers: (0..dims.layers).map(layer).collect::<Result<_>>()?,
-            last: Last::new(&parameters, dims, Kind::Float)?,
+            last: Last::new(&parameters, dims, kind)?,
             parameters,
         })
     }
@@ -205,7 +212,7 @@ impl Transformer {
         tokens: &Tokens,
         mut attend: impl FnMut(usize, &Attention, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let mut stream = Stream::new(embedded(&self.parameters, tokens, &self.dims, Kind::Float)?)?;
+        let mut stream = Stream::new(embedded(&self.parameters, tokens, &self.dims, self.kind)?)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let attend = |attention: &Attention, x_nd: &Tensor| attend(index, attention, x_nd);
             stream = layer.run(&stream, self.dims.eps, &Dropout::NONE, attend)?;

@@ -1,0 +1,169 @@
+//! Embeddings: d -> e(d) for every document of D_pretrain.
+
+mod shards;
+mod storage;
+
+use std::fs;
+use std::path::Path;
+
+use sbp_core::Cost;
+use sbp_plugin::Selected;
+use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots;
+use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
+use sbp_recipe::Storage;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use self::storage::StorageRecall;
+use super::corpus::CorpusData;
+use super::tokenize::Tokens;
+use super::{Study, caught, failed};
+use crate::store::Artifact;
+use crate::watch::Progress;
+use crate::{Error, Result, files};
+
+/// Documents in one shard: the work that a kill can lose.
+const SHARD: usize = 2048;
+
+/// A storage that keeps a smaller share of the nearest neighbors is warned of.
+const LOW_RECALL: f64 = 0.9;
+
+/// Rows on disk: [a file](storage::file_of) of them and this, `embeddings.json`.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    dim: usize,
+    documents: usize,
+    cost: Cost,
+    #[serde(flatten)]
+    stored: Stored,
+}
+
+/// How rows were kept, and what that did to them.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) storage: Storage,
+    /// None where rows are kept as they are.
+    pub(crate) recall: Option<StorageRecall>,
+}
+
+/// The embedded D_pretrain.
+pub(crate) struct Embedded {
+    pub(crate) artifact: Artifact,
+    pub(crate) embeddings: Embeddings,
+    pub(crate) cost: Cost,
+    pub(crate) stored: Stored,
+}
+
+/// Whether the base model has to be there first.
+pub(crate) fn needs_base(selected: &Selected<slots::Embedder>, seed: u64) -> Result<bool> {
+    let embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
+    caught("embed", || Ok(embedder.needs_base_model()))
+}
+
+/// Embeds, or reuses. `base` must be there if the embedder [needs it](needs_base).
+pub(crate) fn make(
+    study: &mut Study<'_>,
+    selected: &Selected<slots::Embedder>,
+    corpus: &CorpusData,
+    tokens: &Tokens,
+    base: Option<&Artifact>,
+    seed: u64,
+) -> Result<Embedded> {
+    let mut embedder = selected.build(&BuildContext { seed }).map_err(failed("embed"))?;
+    let base = if needs_base(selected, seed)? { base } else { None };
+    let label = if base.is_some() { format!("embed seed {seed}") } else { "embed".to_owned() };
+    let storage = study.plan.recipe.embeddings.storage;
+    let inputs = json!({
+        "corpus": corpus.artifact.fingerprint,
+        "embedder": selected.identity(),
+        "content": embedder.content().map_err(failed(&label))?,
+        "base": base.map(|base| &base.fingerprint),
+        "storage": storage,
+    });
+    let artifact = study.make(&label, "embed", &inputs, &mut |study, folder| {
+        let (embeddings, cost) = embed(study, embedder.as_mut(), corpus, tokens, base, &label, folder)?;
+        let bytes = storage::encode(&embeddings, storage);
+        let recall = match storage {
+            Storage::F32 => None,
+            Storage::F16 | Storage::Int8 => {
+                let stored = storage::decode(&bytes, embeddings.dim, storage);
+                let recall = storage::recall(&embeddings, &stored, study.runtime.top_k());
+                Some(recall.map_err(failed(&label))?)
+            }
+        };
+        if let Some(recall) = recall.filter(|recall| recall.share < LOW_RECALL) {
+            study.watch.warn(&format!(
+                "stored as {}, embeddings keep {:.0}% of the true {} nearest neighbors; let embeddings.storage be finer",
+                storage.name(),
+                100.0 * recall.share,
+                recall.k
+            ));
+        }
+        files::write_whole(&folder.join(storage::file_of(storage)), &bytes)?;
+        let stored = Stored { storage, recall };
+        let header = Header { dim: embeddings.dim, documents: embeddings.len(), cost, stored };
+        files::write_json(&folder.join("embeddings.json"), &header)?;
+        shards::remove(folder)
+    })?;
+    let Header { dim, documents, cost, stored } = files::read_json(&artifact.file("embeddings.json"))?;
+    let path = artifact.file(&storage::file_of(stored.storage));
+    let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
+    if dim == 0 || bytes.len() != documents * storage::row_bytes(dim, stored.storage) {
+        return Err(files::invalid(&path, &"its length does not fit embeddings.json"));
+    }
+    Ok(Embedded { embeddings: storage::decode(&bytes, dim, stored.storage), artifact, cost, stored })
+}
+
+/// Embeds in shards, of which those of an earlier attempt are used again.
+fn embed(
+    study: &mut Study<'_>,
+    embedder: &mut dyn Embedder,
+    corpus: &CorpusData,
+    tokens: &Tokens,
+    base: Option<&Artifact>,
+    label: &str,
+    folder: &Path,
+) -> Result<(Embeddings, Cost)> {
+    let fail = failed(label);
+    embedder.prepare(&corpus.pretrain).map_err(&fail)?;
+    let mut model = match base {
+        Some(base) => Some(study.runtime.open(&base.file("checkpoint")).map_err(&fail)?),
+        None => None,
+    };
+    let total = corpus.pretrain.len();
+    let runtime = &mut *study.runtime;
+    let reporter = &mut study.watch.reporter;
+    let (embeddings, cost) = shards::embed(folder, &corpus.pretrain, SHARD, &mut |first, documents| {
+        if reporter.stop_requested() {
+            return Err(Error::Stopped { stage: label.to_owned() });
+        }
+        let mut cost = Cost::default();
+        let mut progress = |done: usize| {
+            reporter.progress(&Progress {
+                stage: label,
+                done: (first + done) as u64,
+                total: total as u64,
+                unit: "documents",
+                tokens: 0,
+                flops: 0,
+                peak_flops: None,
+                loss: None,
+            });
+        };
+        let mut context = EmbedContext {
+            base: match &mut model {
+                Some(model) => Some(model.as_mut()),
+                None => None,
+            },
+            tokenizer: &tokens.tokenizer,
+            open_encoder: &mut |folder, options| runtime.open_encoder(folder, options),
+            cost: &mut cost,
+            progress: &mut progress,
+        };
+        let embeddings = embedder.embed(documents, &mut context).map_err(&fail)?;
+        cost.add(model.as_mut().map(|model| model.take_cost()).unwrap_or_default());
+        Ok((embeddings, cost))
+    })?;
+    Ok((embedder.finish(embeddings).map_err(&fail)?, cost))
+}
