@@ -7,6 +7,7 @@ use arroy::{Database, Reader, Writer};
 use heed::{CommitOrAbort, Env, EnvOpenOptions};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::Embeddings;
 use sbp_plugin::slots::retriever::{Retriever, SearchContext, neighbors_of};
@@ -58,6 +59,9 @@ struct ArroyRetriever {
     index: Option<(Env, Database<'static, Cosine>)>,
 }
 
+/// Queries that one reader of the index serves, in one thread.
+const QUERIES_A_READER: usize = 64;
+
 /// The index among those that could share a database.
 const INDEX: u16 = 0;
 
@@ -105,18 +109,23 @@ impl Retriever for ArroyRetriever {
         _: &mut SearchContext<'_>,
     ) -> Result<Vec<Vec<Neighbor>>> {
         let (env, database) = self.index.as_ref().ok_or("searched before it was prepared")?;
-        let txn = env.read_txn()?;
-        let reader = Reader::<Cosine>::open(&txn, INDEX, *database)?;
-        let mut found = Vec::with_capacity(queries.len());
-        for &query in queries {
-            // One more, since the query finds itself.
-            let mut search = reader.nns(k + 1);
-            search.search_k(self.search_k);
-            let hits = search.by_item(&txn, query)?.unwrap_or_default();
-            let rows = hits.into_iter().map(|(row, _)| row);
-            found.push(neighbors_of(embeddings, query, rows, k));
-        }
-        Ok(found)
+        let search = |queries: &[u32]| -> Result<Vec<Vec<Neighbor>>> {
+            let txn = env.read_txn()?;
+            let reader = Reader::<Cosine>::open(&txn, INDEX, *database)?;
+            let mut found = Vec::with_capacity(queries.len());
+            for &query in queries {
+                // One more, since the query finds itself.
+                let mut search = reader.nns(k + 1);
+                search.search_k(self.search_k);
+                let hits = search.by_item(&txn, query)?.unwrap_or_default();
+                let rows = hits.into_iter().map(|(row, _)| row);
+                found.push(neighbors_of(embeddings, query, rows, k));
+            }
+            Ok(found)
+        };
+        let found: Vec<Vec<Vec<Neighbor>>> =
+            queries.par_chunks(QUERIES_A_READER).map(search).collect::<Result<_>>()?;
+        Ok(found.into_iter().flatten().collect())
     }
 }
 

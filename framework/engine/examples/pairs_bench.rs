@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use sbp_core::text::{NearDuplicateOptions, near_duplicates};
 use sbp_core::{Neighbor, RootSeed};
-use sbp_plugin::ports::Runtime as _;
+use sbp_plugin::ports::{EncoderOptions, Runtime as _};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::embedder::Embeddings;
 use sbp_plugin::slots::retriever::{Retriever, SearchContext};
@@ -53,6 +53,7 @@ fn main() -> Result<()> {
             &[64, 128, 256, 512].map(|effort| json!({"kind": "hnsw", "expansion_search": effort})),
         )?,
         ("near_duplicates", [texts]) => bench.near_duplicates(texts)?,
+        ("embedding", [texts, encoder]) => bench.embedding(texts, Path::new(encoder))?,
         _ => return Err(format!("no case {case} with {} more arguments", rest.len()).into()),
     }
     println!("peak_mib {:.0}", peak_mib()?);
@@ -133,6 +134,20 @@ impl Bench {
         println!("pairs {}", found.len());
         let lines: String = found.iter().map(|pair| format!("{} {}\n", pair.first, pair.second)).collect();
         Ok(fs::write(self.folder.join(format!("pairs-{}.txt", self.documents)), lines)?)
+    }
+
+    fn embedding(&mut self, texts: &str, encoder: &Path) -> Result<()> {
+        let texts = self.texts(texts, self.documents)?;
+        let lines: String = texts.iter().map(|text| json!({"text": text}).to_string() + "\n").collect();
+        fs::write(self.folder.join(format!("texts-{}.jsonl", self.documents)), lines)?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut encoder = self.runtime.open_encoder(encoder, &EncoderOptions::default())?;
+        encoder.encode(&texts[..32.min(texts.len())], &mut |_| {})?;
+        let start = Instant::now();
+        let rows = encoder.encode(&texts, &mut |_| {})?;
+        println!("seconds {:.3}", start.elapsed().as_secs_f64());
+        let bytes: Vec<u8> = rows.iter().flat_map(|number| number.to_le_bytes()).collect();
+        Ok(fs::write(self.folder.join(format!("embeddings-{}.f32", self.documents)), bytes)?)
     }
 
     /// The first texts of a JSONL file, or of a made-up world.

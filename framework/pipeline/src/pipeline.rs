@@ -145,7 +145,7 @@ pub fn run(
 /// Pairs that a plan comes to, with some to read.
 #[derive(Debug)]
 pub struct FoundPairs {
-    /// `pairs.jsonl`: `seed`, `target`, `similarity`, `rank`, one pair a line.
+    /// A folder of Parquet files with the columns `seed_id`, `target_id`, `similarity` and `rank`.
     pub path: PathBuf,
     /// Its counts, as in `summary.json` beside it.
     pub summary: serde_json::Value,
@@ -201,7 +201,7 @@ pub fn pairs(
     });
     let mut summary = serde_json::json!(pairs.summary);
     summary["embeddings"] = serde_json::json!(embedded.stored);
-    Ok(FoundPairs { path: pairs.artifact.file("pairs.jsonl"), summary, samples: samples.collect() })
+    Ok(FoundPairs { path: pairs.artifact.file(pair::PAIRS), summary, samples: samples.collect() })
 }
 
 /// The model that the synthesizer starts from: D_pretrain alone, for the base duration.

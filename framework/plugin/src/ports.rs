@@ -131,6 +131,10 @@ pub enum Pooling {
 
 /// Blocked exact search: the k rows of greatest inner product.
 pub trait TopK {
+    /// Whether it computes on a GPU.
+    fn is_on_gpu(&self) -> bool {
+        false
+    }
     /// For each query row, the k best rows other than itself, best first, ties by row. `rows` is row-major with
     /// `dim` columns; memory beyond it is bounded by a tile, never by the square of the number of rows.
     ///

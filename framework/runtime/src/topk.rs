@@ -116,6 +116,10 @@ impl Rows<'_> {
 }
 
 impl TopK for BlockedTopK {
+    fn is_on_gpu(&self) -> bool {
+        self.device != Device::Cpu
+    }
+
     fn top_k(
         &mut self,
         rows: &[f32],

@@ -49,6 +49,9 @@ fn text(found: &FoundPairs) -> String {
     for (reason, count) in summary["dropped"].as_object().into_iter().flatten() {
         let _ = writeln!(text, "  dropped {count}: {reason}");
     }
+    if let Some(choice) = summary["choice"].as_str() {
+        let _ = writeln!(text, "  retriever: {choice}");
+    }
     if let Some(share) = summary["recall"]["share"].as_f64() {
         let (k, documents) = (&summary["recall"]["k"], &summary["recall"]["documents"]);
         let _ = writeln!(
@@ -116,9 +119,9 @@ mod tests {
         let mut histogram = vec![0; 40];
         (histogram[24], histogram[26]) = (10, 5);
         let found = FoundPairs {
-            path: "store/pair/x/pairs.jsonl".into(),
+            path: "store/pair/x/pairs".into(),
             summary: json!({
-                "kept": 15, "found": 20, "seeds": 9, "dropped": {"too_short": 5}, "similarity_histogram": histogram,
+                "choice": "exact: 9 documents on a CPU", "kept": 15, "found": 20, "seeds": 9, "dropped": {"too_short": 5}, "similarity_histogram": histogram,
                 "recall": {"k": 4, "documents": 9, "share": 0.975},
                 "embeddings": {"storage": "int8", "recall": {"k": 10, "documents": 9, "share": 0.9}},
             }),
@@ -139,7 +142,8 @@ mod tests {
             "      0.30       5  ####################",
             "1. similarity 0.250",
             "   seed:   one two",
-            "pairs    store/pair/x/pairs.jsonl",
+            "  retriever: exact: 9 documents on a CPU",
+            "pairs    store/pair/x/pairs",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
         }

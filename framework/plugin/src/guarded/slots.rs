@@ -145,6 +145,9 @@ impl PairFilter for Guarded<dyn PairFilter> {
 }
 
 impl Retriever for Guarded<dyn Retriever> {
+    fn choice(&self) -> Option<String> {
+        self.call(|retriever| retriever.choice())
+    }
     fn is_approximate(&self) -> bool {
         self.call(|retriever| retriever.is_approximate())
     }

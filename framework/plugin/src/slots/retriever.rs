@@ -16,7 +16,12 @@ use crate::slots::embedder::Embeddings;
 /// ties by row. The same embeddings and stream give the same neighbors, however queries are divided among calls of a
 /// retriever that draws nothing at random.
 pub trait Retriever: Send {
+    /// What a retriever that chooses among others chose, and why. Asked after [`Self::prepare`].
+    fn choice(&self) -> Option<String> {
+        None
+    }
     /// Whether it may miss neighbors that [exact search](SearchContext::top_k) would find: its recall is then measured.
+    /// Asked after [`Self::prepare`].
     fn is_approximate(&self) -> bool {
         false
     }

@@ -1,7 +1,9 @@
 //! Pairs: each document of D_pretrain with its neighbors, filtered.
 
 mod pairing;
+mod parts;
 mod recall;
+mod shards;
 
 use sbp_core::{Pair, RootSeed};
 use sbp_plugin::registry::BuildContext;
@@ -15,12 +17,15 @@ use self::recall::RecallSample;
 
 use super::corpus::CorpusData;
 use super::embed::Embedded;
-use super::{Study, failed};
+use super::{Study, caught, failed};
 use crate::store::Artifact;
 use crate::watch::Progress;
 use crate::{Error, Result, files};
 
-/// Queries handed to the retriever at a time.
+/// Folder of the pairs in the artifact.
+pub(crate) const PAIRS: &str = "pairs";
+
+/// Queries handed to the retriever at a time, and kept as one shard: the work that a kill can lose.
 const QUERIES_AT_ONCE: usize = 4096;
 
 /// A retriever that finds a smaller share of the true neighbors is warned of.
@@ -56,32 +61,43 @@ pub(crate) fn make(
         let fail = failed(&label);
         let context = BuildContext { seed };
         let mut retriever = selected.build(&context).map_err(&fail)?;
+        let found_before = folder.join("neighbors");
+        files::create_folder(&found_before)?;
         let scratch = folder.join("index");
         let _ = std::fs::remove_dir_all(&scratch);
         files::create_folder(&scratch)?;
         let rows: Vec<u32> = (0..corpus.pretrain.len() as u32).collect();
         let stream = |name: &str, index: u32| RootSeed(seed).stream(name, &[u64::from(index)]);
         let mut pairing = Pairing::new(section, &corpus.pretrain, &context).map_err(&fail)?;
-        let mut sample =
-            retriever.is_approximate().then(|| RecallSample::new(rows.len(), section.neighbors, seed));
-
         let mut search_context = SearchContext {
             top_k: study.runtime.top_k(),
             documents: &corpus.pretrain,
             scratch: &scratch,
             rng: stream("index", 0),
         };
+        // An index is built anew by every attempt: it takes a share of the time that searching takes.
         retriever.prepare(&embedded.embeddings, &mut search_context).map_err(&fail)?;
+        let choice = caught(&label, || Ok(retriever.choice()))?;
+        if let Some(choice) = &choice {
+            study.watch.reporter.show(&format!("  {label}: {choice}"));
+        }
+        let is_approximate = caught(&label, || Ok(retriever.is_approximate()))?;
+        let mut sample = is_approximate.then(|| RecallSample::new(rows.len(), section.neighbors, seed));
         for queries in rows.chunks(QUERIES_AT_ONCE) {
+            if !shards::are_there(&found_before, queries) && study.watch.reporter.stop_requested() {
+                return Err(Error::Stopped { stage: label.clone() });
+            }
             let mut search_context = SearchContext {
                 top_k: study.runtime.top_k(),
                 documents: &corpus.pretrain,
                 scratch: &scratch,
                 rng: stream("retrieve", queries[0]),
             };
-            let found = retriever
-                .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search_context)
-                .map_err(&fail)?;
+            let found = shards::neighbors(&found_before, queries, || {
+                retriever
+                    .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search_context)
+                    .map_err(&fail)
+            })?;
             for (&query, neighbors) in queries.iter().zip(&found) {
                 pairing.add(query, neighbors);
                 if let Some(sample) = &mut sample {
@@ -114,6 +130,9 @@ pub(crate) fn make(
             ));
         }
         let (kept, mut summary) = pairing.finish();
+        summary.retriever = selected.kind().to_owned();
+        summary.choice = choice;
+        summary.neighbors = section.neighbors;
         summary.recall = recall;
         if kept.is_empty() {
             let Summary { found, dropped, .. } = summary;
@@ -124,11 +143,12 @@ pub(crate) fn make(
                 .into(),
             ));
         }
-        files::write_lines(&folder.join("pairs.jsonl"), &kept)?;
-        files::write_json(&folder.join("summary.json"), &summary)
+        parts::write(&folder.join(PAIRS), &kept)?;
+        files::write_json(&folder.join("summary.json"), &summary)?;
+        std::fs::remove_dir_all(&found_before).map_err(Error::file("remove", &found_before))
     })?;
     Ok(Pairs {
-        pairs: files::read_lines(&artifact.file("pairs.jsonl"))?,
+        pairs: parts::read(&artifact.file(PAIRS))?,
         summary: files::read_json(&artifact.file("summary.json"))?,
         artifact,
     })

@@ -13,6 +13,13 @@ use super::recall::Recall;
 /// Counts of the pairing, `summary.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summary {
+    /// Kind of the retriever.
+    pub(crate) retriever: String,
+    /// What a retriever that chooses among others chose, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) choice: Option<String>,
+    /// Neighbors asked for each document.
+    pub(crate) neighbors: usize,
     pub(crate) found: usize,
     pub(crate) kept: usize,
     /// Documents that are the seed of at least one pair.
@@ -124,6 +131,9 @@ impl<'a> Pairing<'a> {
             *times_a_target.entry(degrees[&document.id]).or_insert(0) += 1;
         }
         let summary = Summary {
+            retriever: String::new(),
+            choice: None,
+            neighbors: 0,
             found: self.found,
             kept: self.kept.len(),
             seeds: seeds.len(),

@@ -1,0 +1,92 @@
+//! Neighbors in shards, each written whole, so that an attempt that was ended loses at most one.
+
+use std::path::{Path, PathBuf};
+
+use sbp_core::Neighbor;
+
+use crate::{Error, Result, files};
+
+/// Neighbors of each of `queries`, in a file of `folder` that is named by the first: read if it is there, else found and
+/// written.
+pub(super) fn neighbors(
+    folder: &Path,
+    queries: &[u32],
+    find: impl FnOnce() -> Result<Vec<Vec<Neighbor>>>,
+) -> Result<Vec<Vec<Neighbor>>> {
+    let path = path_of(folder, queries);
+    if path.exists() {
+        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let found = decode(&bytes).filter(|found| found.len() == queries.len());
+        return found.ok_or_else(|| files::invalid(&path, &"it is not what was written"));
+    }
+    let found = find()?;
+    files::write_whole(&path, &encode(&found))?;
+    Ok(found)
+}
+
+/// Whether the neighbors of all these queries were found before.
+pub(super) fn are_there(folder: &Path, queries: &[u32]) -> bool {
+    path_of(folder, queries).exists()
+}
+
+fn path_of(folder: &Path, queries: &[u32]) -> PathBuf {
+    folder.join(format!("{:010}-{}.neighbors", queries.first().copied().unwrap_or(0), queries.len()))
+}
+
+/// The number of neighbors of each query, then row and similarity of each; all little-endian.
+fn encode(found: &[Vec<Neighbor>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for neighbors in found {
+        bytes.extend((neighbors.len() as u32).to_le_bytes());
+        for neighbor in neighbors {
+            bytes.extend(neighbor.row.to_le_bytes());
+            bytes.extend(neighbor.similarity.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Vec<Vec<Neighbor>>> {
+    let (words, []) = bytes.as_chunks::<4>() else { return None };
+    let mut words = words.iter();
+    let mut found = Vec::new();
+    while let Some(&count) = words.next() {
+        let neighbors = (0..u32::from_le_bytes(count)).map(|_| {
+            let (row, similarity) = (words.next()?, words.next()?);
+            Some(Neighbor { row: u32::from_le_bytes(*row), similarity: f32::from_le_bytes(*similarity) })
+        });
+        found.push(neighbors.collect::<Option<Vec<_>>>()?);
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Vec<Vec<Neighbor>> {
+        let neighbor = |row, similarity| Neighbor { row, similarity };
+        vec![vec![neighbor(7, 0.5), neighbor(1, -0.25)], vec![], vec![neighbor(u32::MAX, 1.0)]]
+    }
+
+    #[test]
+    fn what_was_found_is_not_looked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let queries = [4, 5, 6];
+        assert!(!are_there(folder.path(), &queries));
+        assert_eq!(neighbors(folder.path(), &queries, || Ok(found())).unwrap(), found());
+        assert!(are_there(folder.path(), &queries));
+        assert_eq!(neighbors(folder.path(), &queries, || panic!("it is there")).unwrap(), found());
+        // Shards of another size are of other documents.
+        assert!(!are_there(folder.path(), &queries[..2]));
+    }
+
+    #[test]
+    fn a_cut_shard_is_damaged() {
+        let whole = encode(&found());
+        assert_eq!(decode(&whole), Some(found()));
+        for len in 1..whole.len() {
+            assert!(decode(&whole[..len]).is_none_or(|cut| cut.len() < 3), "cut to {len}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The retriever that suits the number of documents and the device.
+
+use sbp_plugin::prelude::*;
+use sbp_plugin::slots::embedder::Embeddings;
+use sbp_plugin::slots::retriever::{Retriever, SearchContext};
+
+use super::exact::ExactConfig;
+
+/// Exact search as long as that pays, an index beyond.
+///
+/// On a GPU, exact search always: its products are what a GPU does best. On a CPU, exact search up to 300,000 documents, and
+/// beyond that the best index that the program was built with: `hnsw`, or `arroy`, with their default options. `sbp pairs`, the
+/// screen and the manifest of the pairs say what was chosen and why.
+///
+/// Cost: that of the chosen retriever.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AutoConfig {}
+
+/// Most documents that exact search on a CPU is chosen for. All pairs of 100,000 rows of 384 numbers take 40 s on two cores, of
+/// 300,000 six minutes, and nothing is missed; a graph of 300,000 takes about as long to build.
+const EXACT_ON_CPU: usize = 300_000;
+
+impl Plugin<slots::Retriever> for AutoConfig {
+    const KIND: &'static str = "auto";
+    fn example() -> Self {
+        Self {}
+    }
+    fn build(&self, _: &BuildContext) -> Result<Box<dyn Retriever>> {
+        Ok(Box::new(AutoRetriever { chosen: None }))
+    }
+}
+register!(slots::Retriever => AutoConfig);
+
+struct AutoRetriever {
+    /// A retriever, and why it was chosen.
+    chosen: Option<(Box<dyn Retriever>, String)>,
+}
+
+/// The kind that suits, and why.
+fn choose(num_documents: usize, is_on_gpu: bool) -> (Selected<slots::Retriever>, String) {
+    let exact = || Selected::new(ExactConfig {});
+    if is_on_gpu {
+        return (exact(), format!("{num_documents} documents on a GPU"));
+    }
+    if num_documents <= EXACT_ON_CPU {
+        let why = format!("{num_documents} documents on a CPU; an index is for more than {EXACT_ON_CPU}");
+        return (exact(), why);
+    }
+    let why = format!("{num_documents} documents on a CPU are more than {EXACT_ON_CPU}");
+    #[cfg(feature = "hnsw")]
+    return (Selected::new(super::hnsw::HnswConfig::default()), why);
+    #[cfg(all(feature = "arroy", not(feature = "hnsw")))]
+    return (
+        Selected::new(super::arroy::ArroyConfig::default()),
+        format!("{why}, and `hnsw` is not built in"),
+    );
+    #[cfg(not(any(feature = "arroy", feature = "hnsw")))]
+    return (exact(), format!("{why}, but no index is built in"));
+}
+
+impl Retriever for AutoRetriever {
+    fn is_approximate(&self) -> bool {
+        self.chosen.as_ref().is_some_and(|(retriever, _)| retriever.is_approximate())
+    }
+
+    fn choice(&self) -> Option<String> {
+        self.chosen.as_ref().map(|(_, why)| why.clone())
+    }
+
+    fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
+        let (selected, why) = choose(embeddings.len(), context.top_k.is_on_gpu());
+        let mut retriever = selected.build(&BuildContext::default())?;
+        retriever.prepare(embeddings, context)?;
+        self.chosen = Some((retriever, format!("{}: {why}", selected.kind())));
+        Ok(())
+    }
+
+    fn neighbors(
+        &mut self,
+        embeddings: &Embeddings,
+        queries: &[u32],
+        k: usize,
+        context: &mut SearchContext<'_>,
+    ) -> Result<Vec<Vec<Neighbor>>> {
+        let (retriever, _) = self.chosen.as_mut().ok_or("searched before it was prepared")?;
+        retriever.neighbors(embeddings, queries, k, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_and_device_decide_and_the_reason_is_given() {
+        let kind = |num_documents, is_on_gpu| choose(num_documents, is_on_gpu).0.kind();
+        assert_eq!(kind(10, false), "exact");
+        assert_eq!(kind(EXACT_ON_CPU, false), "exact");
+        assert_eq!(kind(EXACT_ON_CPU + 1, true), "exact");
+        #[cfg(any(feature = "arroy", feature = "hnsw"))]
+        assert_ne!(kind(EXACT_ON_CPU + 1, false), "exact");
+        let (_, why) = choose(10, false);
+        assert_eq!(why, "10 documents on a CPU; an index is for more than 300000");
+    }
+}
