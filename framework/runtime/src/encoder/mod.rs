@@ -42,6 +42,7 @@ const CPU_GROUP_TOKENS: usize = 2048;
 const GPU_GROUP_TOKENS: usize = 32_768;
 
 /// The model of an encoder.
+#[expect(clippy::large_enum_variant, reason = "one exists an encoder, so its size is no concern")]
 enum Model {
     Bert(Bert),
     Decoder(Decoder),

@@ -60,7 +60,7 @@ fn assert_equal_rows(folder: &Path, options: &EncoderOptions, expected: &[Vec<f6
         let cosine: f64 = row.iter().zip(expected).map(|(a, b)| f64::from(*a) * b).sum();
         let start: String = text.chars().take(30).collect();
         assert!(
-            cosine >= LEAST_COSINE && cosine < 1.0 + 1e-4,
+            (LEAST_COSINE..1.0 + 1e-4).contains(&cosine),
             "cosine {cosine} for {start:?} of {}",
             folder.display()
         );
