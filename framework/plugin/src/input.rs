@@ -71,7 +71,7 @@ fn files_of(path: &Path, endings: &[&str]) -> Result<Vec<InputFile>> {
             return Err(format!(
                 "there is no file{what} in {}; name another folder, or a pattern such as {}",
                 path.display(),
-                path.join("**/*.txt").display()
+                path.join(format!("**/*{}", endings.first().unwrap_or(&".txt"))).display()
             )
             .into());
         }
@@ -282,7 +282,11 @@ mod tests {
             RecipePaths::one(folder.path().join(path)).files(endings).expect_err("nothing").to_string()
         };
         assert!(error("*.zst", &[]).contains("no file fits"));
-        assert!(error("b", &[".parquet"]).contains("there is no file that ends with .parquet in"));
+        let told = error("b", &[".parquet"]);
+        assert!(
+            told.contains("there is no file that ends with .parquet in") && told.ends_with("**/*.parquet"),
+            "{told}"
+        );
         assert!(RecipePaths(Vec::new()).files(&[]).is_err());
         let error = open(&folder.path().join("none.jsonl")).err().expect("an error").to_string();
         assert!(error.contains("none.jsonl") && error.contains("give the path"), "{error}");

@@ -144,7 +144,9 @@ impl Format for JsonLines {
                 let reason = "a member of the archive that is no .jsonl, .json or .ndjson file".to_owned();
                 return take(Place { file: name, line: 1 }, Err(reason));
             }
-            self.read_lines(&file.path, name, content, take)
+            // A member is told after the path of its archive.
+            let member = name.strip_prefix(&file.name).unwrap_or_default();
+            self.read_lines(&format!("{}{member}", file.path.display()), name, content, take)
         })
     }
 }
@@ -152,7 +154,7 @@ impl Format for JsonLines {
 impl JsonLines {
     fn read_lines(
         &self,
-        path: &Path,
+        path: &str,
         name: &str,
         content: &mut dyn BufRead,
         take: &mut Take<'_>,
@@ -161,8 +163,7 @@ impl JsonLines {
         for number in 1.. {
             let line = lines.next().map_err(|error| {
                 format!(
-                    "{} cannot be read past line {} of {name}: {error}. It is damaged or incomplete: fetch or write it again",
-                    path.display(),
+                    "{path} cannot be read past line {}: {error}. It is damaged or incomplete: fetch or write it again",
                     number - 1
                 )
             })?;
@@ -330,6 +331,7 @@ mod tests {
     fn a_damaged_archive_and_a_missing_file_are_errors_that_say_what_to_do() {
         let zst = zstd::encode_all(lines(5000).as_bytes(), 3).unwrap();
         let (_folder, config) = write("cut.jsonl.zst", &zst[..zst.len() / 2]);
+        assert!(error(&config).contains("cut.jsonl.zst cannot be read past line"), "{}", error(&config));
         assert!(error(&config).contains("damaged or incomplete"), "{}", error(&config));
         let error = error(&JsonlConfig::of("/nowhere/at-all.jsonl"));
         assert!(error.contains("/nowhere/at-all.jsonl") && error.contains("give the path"), "{error}");
