@@ -9,7 +9,7 @@ use super::exact::ExactConfig;
 /// Exact search as long as that pays, an index beyond.
 ///
 /// On a GPU, exact search always: its products are what a GPU does best. On a CPU, exact search up to 300,000 documents, and
-/// beyond that the best index that the program was built with: `hnsw`, or `arroy`, with their default options. `sbp pairs`, the
+/// beyond that the best index that the program was built with: `hnsw` (built in by `SBP_FEATURES=hnsw cargo sbp ...`), or `arroy`, with their default options. `sbp pairs`, the
 /// screen and the manifest of the pairs say what was chosen and why.
 ///
 /// Cost: that of the chosen retriever.

@@ -400,7 +400,11 @@ fn value(schema: &Value, choices: &mut Choices) -> Value {
     let bound = |names: [&str; 2]| names.iter().find_map(|name| schema[*name].as_f64());
     let least = bound(["minimum", "exclusiveMinimum"]);
     let most = bound(["maximum", "exclusiveMaximum"]);
-    match schema["type"].as_str().unwrap_or("object") {
+    let kind = match schema["type"].as_array() {
+        Some(kinds) => &kinds[choices.next(kinds.len())],
+        None => &schema["type"],
+    };
+    match kind.as_str().unwrap_or("object") {
         "object" => Value::Object(table(schema, choices)),
         "array" => {
             let least = schema["minItems"].as_u64().unwrap_or(0) as usize;

@@ -164,7 +164,9 @@ impl Writer<'_> {
         if let Some(first) = schema.pointer("/enum/0").or_else(|| schema.pointer("/oneOf/0/const")) {
             return first.clone();
         }
-        match schema["type"].as_str().unwrap_or("object") {
+        // Of several types the first is as good as any.
+        let kind = schema.pointer("/type/0").unwrap_or(&schema["type"]);
+        match kind.as_str().unwrap_or("object") {
             "object" => Value::Object(self.table(schema)),
             "array" => {
                 let least = schema["minItems"].as_u64().unwrap_or(0).max(1);

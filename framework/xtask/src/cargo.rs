@@ -91,7 +91,12 @@ pub(crate) fn generate(mode: Generate) -> Result<ExitCode> {
 
 /// Builds `sbp` with its engine and turns into it, so that its signals and exit code are its own.
 pub(crate) fn build_and_become_sbp(args: &[String]) -> Result<ExitCode> {
-    let build = ["build", "--release", "--package", "sbp-cli", "--package", "sbp-engine", "--bins"];
+    let mut build = vec!["build", "--release", "--package", "sbp-cli", "--package", "sbp-engine", "--bins"];
+    // Both programs know the same plugins.
+    let features = std::env::var("SBP_FEATURES").unwrap_or_default();
+    if !features.is_empty() {
+        build.extend(["--features", &features]);
+    }
     let binary = executable_of(&build, "sbp")?;
     let error = Command::new(&binary).args(args).exec();
     Err(format!("cannot run {binary}: {error}"))

@@ -27,6 +27,8 @@ usage: cargo xtask VERB
   bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)
   help           this text
 
+SBP_FEATURES=hnsw before `cargo sbp` builds the retriever `hnsw` in, a C++ library that takes minutes.
+
 Which libtorch: $LIBTORCH if set; else what .libtorch already points at; else the torch of the python3 on
 PATH, if it is the wanted version; else one out of the wheel, kept once per user in $SBP_CACHE, by default
 $XDG_CACHE_HOME/sbp or ~/.cache/sbp. Remove .libtorch to have the choice made anew.
