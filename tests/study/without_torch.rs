@@ -1,8 +1,10 @@
 //! The whole method on the counting bigram runtime: milliseconds, no tensors, both readings of "compute-matched".
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use parquet::file::reader::SerializedFileReader;
 use sbp_pipeline::{Finished, Options, Progress, Reporter};
 use sbp_recipe::{Overrides, Plan, load};
 use sbp_testkit::BigramRuntime;
@@ -138,14 +140,15 @@ fn pairs_can_be_had_alone_and_the_study_goes_on_from_them() {
     let found = sbp_pipeline::pairs(&plan, &mut runtime, &mut Silent, &options, 3).expect("there are pairs");
     assert_eq!(found.samples.len(), 3);
     assert!(found.samples.iter().all(|sample| sample.seed != sample.target));
-    let written = std::fs::read_to_string(&found.path).expect("the pairs are there");
-    let pairs: Vec<(String, String)> = written
-        .lines()
-        .map(|line| {
-            let pair: serde_json::Value = serde_json::from_str(line).expect("a pair a line");
-            (pair["seed"].to_string(), pair["target"].to_string())
+    let written = File::open(found.path.join("part-00000.parquet")).expect("the pairs are there");
+    let rows = SerializedFileReader::new(written).expect("it is Parquet").into_iter();
+    let pairs: Vec<(String, String)> = rows
+        .map(|row| {
+            let row = row.expect("a row").to_json_value();
+            (row["seed_id"].to_string(), row["target_id"].to_string())
         })
         .collect();
+    assert!(!pairs.is_empty());
     assert!(pairs.iter().all(|(seed, target)| pairs.contains(&(target.clone(), seed.clone()))));
     assert!(!home.path().join("store/tune").exists(), "nothing is tuned");
 

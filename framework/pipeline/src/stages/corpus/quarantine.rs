@@ -47,9 +47,10 @@ impl Quarantine {
     pub(crate) fn check(&self, max_share: f64) -> Result<()> {
         let all = self.bad + self.duplicates + self.good;
         let share = self.bad as f64 / all.max(1) as f64;
-        match self.listed.first() {
+        // A corpus may give records in another order than its files have them.
+        match self.listed.iter().min_by_key(|record| (&record.file, record.line)) {
             Some(first) if share > max_share => Err(Error::Corpus(format!(
-                "{} of {all} records cannot be read ({:.1}%, allowed are {:.1}%), the first is {} line {}: {}; mend the file or raise splits.max_bad_share",
+                "{} of {all} records cannot be read ({:.1}%, allowed are {:.1}%), such as {} line {}: {}; mend the file or raise splits.max_bad_share",
                 self.bad,
                 100.0 * share,
                 100.0 * max_share,
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(quarantine.sift(Err(NoDocument::Duplicate)).expect("aside"), None);
         assert!(quarantine.sift(Ok(Document::new("a", "b"))).expect("kept").is_some());
         assert_eq!((quarantine.bad, quarantine.listed.len(), quarantine.duplicates), (LISTED + 5, LISTED, 1));
-        assert!(quarantine.check(0.9).expect_err("too many").to_string().contains("the first is a line 0"));
+        assert!(quarantine.check(0.9).expect_err("too many").to_string().contains("such as a line 0"));
         let error = quarantine.sift(Err(NoDocument::Failed("gone; put it back".to_owned())));
         assert!(error.expect_err("it ends").to_string().contains("stage corpus failed: gone; put it back"));
     }
