@@ -33,8 +33,7 @@ impl Plugin<slots::Retriever> for AutoConfig {
 register!(slots::Retriever => AutoConfig);
 
 struct AutoRetriever {
-    /// A retriever, and why it was chosen.
-    chosen: Option<(Box<dyn Retriever>, String)>,
+    chosen: Option<Box<dyn Retriever>>,
 }
 
 /// The kind that suits, and why.
@@ -61,18 +60,19 @@ fn choose(num_documents: usize, is_on_gpu: bool) -> (Selected<slots::Retriever>,
 
 impl Retriever for AutoRetriever {
     fn is_approximate(&self) -> bool {
-        self.chosen.as_ref().is_some_and(|(retriever, _)| retriever.is_approximate())
+        self.chosen.as_ref().is_some_and(|retriever| retriever.is_approximate())
     }
 
-    fn choice(&self) -> Option<String> {
-        self.chosen.as_ref().map(|(_, why)| why.clone())
+    fn choice(&self, num_documents: usize, is_on_gpu: bool) -> Option<String> {
+        let (selected, why) = choose(num_documents, is_on_gpu);
+        Some(format!("{}: {why}", selected.kind()))
     }
 
     fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
-        let (selected, why) = choose(embeddings.len(), context.top_k.is_on_gpu());
+        let (selected, _) = choose(embeddings.len(), context.top_k.is_on_gpu());
         let mut retriever = selected.build(&BuildContext::default())?;
         retriever.prepare(embeddings, context)?;
-        self.chosen = Some((retriever, format!("{}: {why}", selected.kind())));
+        self.chosen = Some(retriever);
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Retriever for AutoRetriever {
         k: usize,
         context: &mut SearchContext<'_>,
     ) -> Result<Vec<Vec<Neighbor>>> {
-        let (retriever, _) = self.chosen.as_mut().ok_or("searched before it was prepared")?;
+        let retriever = self.chosen.as_mut().ok_or("searched before it was prepared")?;
         retriever.neighbors(embeddings, queries, k, context)
     }
 }
@@ -100,7 +100,16 @@ mod tests {
         assert_eq!(kind(EXACT_ON_CPU + 1, true), "exact");
         #[cfg(any(feature = "arroy", feature = "hnsw"))]
         assert_ne!(kind(EXACT_ON_CPU + 1, false), "exact");
-        let (_, why) = choose(10, false);
-        assert_eq!(why, "10 documents on a CPU; an index is for more than 300000");
+        let choice = |num_documents, is_on_gpu| {
+            let auto = AutoConfig {}.build(&BuildContext::default()).unwrap();
+            auto.choice(num_documents, is_on_gpu).unwrap()
+        };
+        assert_eq!(choice(10, false), "exact: 10 documents on a CPU; an index is for more than 300000");
+        assert_eq!(choice(10, true), "exact: 10 documents on a GPU");
+        assert_ne!(
+            choice(EXACT_ON_CPU + 1, false),
+            choice(EXACT_ON_CPU + 1, true),
+            "one identity for two results"
+        );
     }
 }

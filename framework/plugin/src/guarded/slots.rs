@@ -145,8 +145,8 @@ impl PairFilter for Guarded<dyn PairFilter> {
 }
 
 impl Retriever for Guarded<dyn Retriever> {
-    fn choice(&self) -> Option<String> {
-        self.call(|retriever| retriever.choice())
+    fn choice(&self, num_documents: usize, is_on_gpu: bool) -> Option<String> {
+        self.call(|retriever| retriever.choice(num_documents, is_on_gpu))
     }
     fn is_approximate(&self) -> bool {
         self.call(|retriever| retriever.is_approximate())

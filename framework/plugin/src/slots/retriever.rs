@@ -16,8 +16,10 @@ use crate::slots::embedder::Embeddings;
 /// ties by row. The same embeddings and stream give the same neighbors, however queries are divided among calls of a
 /// retriever that draws nothing at random.
 pub trait Retriever: Send {
-    /// What a retriever that chooses among others chose, and why. Asked after [`Self::prepare`].
-    fn choice(&self) -> Option<String> {
+    /// What a retriever that chooses among others takes for so many documents on such a device, and why: part of the
+    /// identity of what it finds, and told to people.
+    fn choice(&self, num_documents: usize, is_on_gpu: bool) -> Option<String> {
+        let _ = (num_documents, is_on_gpu);
         None
     }
     /// Whether it may miss neighbors that [exact search](SearchContext::top_k) would find: its recall is then measured.

@@ -48,9 +48,16 @@ pub(crate) fn make(
     let label = format!("pair seed {seed}");
     let Synthesis { retriever: selected, pairs: section, .. } = synthesis;
     let filters: Vec<_> = section.filters.iter().map(|filter| filter.identity()).collect();
+    // What a retriever chooses depends on the device and on what is built in, so that its options do not tell.
+    let choice = {
+        let retriever = selected.build(&BuildContext { seed }).map_err(failed(&label))?;
+        let is_on_gpu = study.runtime.top_k().is_on_gpu();
+        caught(&label, || Ok(retriever.choice(corpus.pretrain.len(), is_on_gpu)))?
+    };
     let inputs = json!({
         "embeddings": embedded.artifact.fingerprint,
         "retriever": selected.identity(),
+        "choice": choice,
         "neighbors": section.neighbors,
         "filters": filters,
         "max_targets_per_seed": section.max_targets_per_seed,
@@ -77,7 +84,6 @@ pub(crate) fn make(
         };
         // An index is built anew by every attempt: it takes a share of the time that searching takes.
         retriever.prepare(&embedded.embeddings, &mut search_context).map_err(&fail)?;
-        let choice = caught(&label, || Ok(retriever.choice()))?;
         if let Some(choice) = &choice {
             study.watch.reporter.show(&format!("  {label}: {choice}"));
         }
@@ -131,7 +137,7 @@ pub(crate) fn make(
         }
         let (kept, mut summary) = pairing.finish();
         summary.retriever = selected.kind().to_owned();
-        summary.choice = choice;
+        summary.choice.clone_from(&choice);
         summary.neighbors = section.neighbors;
         summary.recall = recall;
         if kept.is_empty() {
