@@ -1,10 +1,11 @@
 //! Approximate nearest neighbors in a forest of random projection trees, kept on disk (the crate `arroy`, on LMDB).
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use arroy::distances::Cosine;
 use arroy::{Database, Reader, Writer};
-use heed::{CommitOrAbort, Env, EnvOpenOptions};
+use heed::{CommitOrAbort, Env, EnvOpenOptions, WithoutTls};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
@@ -56,11 +57,14 @@ register!(slots::Retriever => ArroyConfig);
 struct ArroyRetriever {
     num_trees: usize,
     search_k: NonZeroUsize,
-    index: Option<(Env, Database<'static, Cosine>)>,
+    index: Option<(Env<WithoutTls>, Database<'static, Cosine>)>,
 }
 
 /// Queries that one reader of the index serves, in one thread.
 const QUERIES_A_READER: usize = 64;
+
+/// Readers of the index at a time: more than threads that could search. A place takes 64 bytes.
+const MOST_READERS: u32 = 4096;
 
 /// The index among those that could share a database.
 const INDEX: u16 = 0;
@@ -71,10 +75,7 @@ impl Retriever for ArroyRetriever {
     }
 
     fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
-        let mut options = EnvOpenOptions::new();
-        options.map_size(self.map_size(embeddings));
-        #[expect(unsafe_code, reason = "LMDB maps its file; the scratch folder is this search's own")]
-        let env = unsafe { options.open(context.scratch) }?;
+        let env = self.open(embeddings, context.scratch)?;
         let database: Database<'static, Cosine> = env
             .create_databases_and_commit(env.write_txn()?, |builder, txn| -> heed::Result<_> {
                 builder.create_database(txn, None).map(CommitOrAbort::<_, ()>::Commit)
@@ -130,6 +131,15 @@ impl Retriever for ArroyRetriever {
 }
 
 impl ArroyRetriever {
+    fn open(&self, embeddings: &Embeddings, scratch: &Path) -> Result<Env<WithoutTls>> {
+        // A reader's place is free again once its queries are answered, rather than kept by the thread for good; LMDB has
+        // places for 126 unless told, and a machine may have more threads.
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.map_size(self.map_size(embeddings)).max_readers(MOST_READERS);
+        #[expect(unsafe_code, reason = "LMDB maps its file; the scratch folder is this search's own")]
+        Ok(unsafe { options.open(scratch) }?)
+    }
+
     /// Bytes of address space for the index: far more than it takes, since the file grows only as it is filled.
     fn map_size(&self, embeddings: &Embeddings) -> usize {
         let rows = embeddings.rows.len() * size_of::<f32>();
@@ -161,5 +171,30 @@ mod tests {
             .map(|(a, e)| a.iter().filter(|hit| e.iter().any(|true_| true_.row == hit.row)).count())
             .sum();
         assert!(hits > 1900, "{hits} of 2000");
+    }
+
+    #[test]
+    fn neighbors_do_not_depend_on_the_number_of_threads() {
+        let embeddings = random_embeddings(3_000, 8, 1);
+        let queries: Vec<u32> = (0..3_000).collect();
+        let found = |num_threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build().unwrap();
+            let options = ArroyConfig { num_trees: 2, search_k: 50 };
+            pool.install(|| {
+                let mut built = Selected::new(options).build(&BuildContext::default()).unwrap();
+                search(built.as_mut(), &embeddings, &queries, 5)
+            })
+        };
+        let one = found(1);
+        assert_eq!(one, found(3));
+    }
+
+    #[test]
+    fn more_threads_can_read_at_once_than_lmdb_has_places_for_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let retriever = ArroyRetriever { num_trees: 1, search_k: NonZeroUsize::MIN, index: None };
+        let env = retriever.open(&random_embeddings(2, 8, 1), folder.path()).unwrap();
+        let readers: heed::Result<Vec<_>> = (0..200).map(|_| env.read_txn()).collect();
+        assert_eq!(readers.unwrap().len(), 200);
     }
 }
