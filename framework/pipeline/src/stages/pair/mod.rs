@@ -99,7 +99,7 @@ pub(crate) fn make(
                 scratch: &scratch,
                 rng: stream("retrieve", queries[0]),
             };
-            let found = shards::neighbors(&found_before, queries, || {
+            let found = shards::neighbors(&found_before, queries, rows.len(), || {
                 retriever
                     .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search_context)
                     .map_err(&fail)
@@ -129,8 +129,8 @@ pub(crate) fn make(
         };
         if let Some(recall) = recall.filter(|recall| recall.share < LOW_RECALL) {
             study.watch.warn(&format!(
-                "the retriever `{}` finds {:.0}% of the true {} nearest neighbors; give it more effort in its options, or take `exact`",
-                selected.kind(),
+                "the retriever `{}` finds {:.0}% of the true {} nearest neighbors; name another and its options, or take `exact`",
+                choice.as_deref().unwrap_or(selected.kind()),
                 100.0 * recall.share,
                 recall.k
             ));

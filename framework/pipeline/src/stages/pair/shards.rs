@@ -6,18 +6,23 @@ use sbp_core::Neighbor;
 
 use crate::{Error, Result, files};
 
-/// Neighbors of each of `queries`, in a file of `folder` that is named by the first: read if it is there, else found and
-/// written.
+/// Neighbors of each of `queries` among `num_rows` rows, in a file of `folder` that is named by the first: read if it is there
+/// and whole, else found and written.
 pub(super) fn neighbors(
     folder: &Path,
     queries: &[u32],
+    num_rows: usize,
     find: impl FnOnce() -> Result<Vec<Vec<Neighbor>>>,
 ) -> Result<Vec<Vec<Neighbor>>> {
     let path = path_of(folder, queries);
     if path.exists() {
         let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
-        let found = decode(&bytes).filter(|found| found.len() == queries.len());
-        return found.ok_or_else(|| files::invalid(&path, &"it is not what was written"));
+        let is_whole = |found: &Vec<Vec<Neighbor>>| {
+            found.len() == queries.len() && found.iter().flatten().all(|it| (it.row as usize) < num_rows)
+        };
+        if let Some(found) = decode(&bytes).filter(is_whole) {
+            return Ok(found);
+        }
     }
     let found = find()?;
     files::write_whole(&path, &encode(&found))?;
@@ -66,7 +71,7 @@ mod tests {
 
     fn found() -> Vec<Vec<Neighbor>> {
         let neighbor = |row, similarity| Neighbor { row, similarity };
-        vec![vec![neighbor(7, 0.5), neighbor(1, -0.25)], vec![], vec![neighbor(u32::MAX, 1.0)]]
+        vec![vec![neighbor(7, 0.5), neighbor(1, -0.25)], vec![], vec![neighbor(9, 1.0)]]
     }
 
     #[test]
@@ -74,15 +79,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let queries = [4, 5, 6];
         assert!(!are_there(folder.path(), &queries));
-        assert_eq!(neighbors(folder.path(), &queries, || Ok(found())).unwrap(), found());
+        assert_eq!(neighbors(folder.path(), &queries, 10, || Ok(found())).unwrap(), found());
         assert!(are_there(folder.path(), &queries));
-        assert_eq!(neighbors(folder.path(), &queries, || panic!("it is there")).unwrap(), found());
+        assert_eq!(neighbors(folder.path(), &queries, 10, || panic!("it is there")).unwrap(), found());
         // Shards of another size are of other documents.
         assert!(!are_there(folder.path(), &queries[..2]));
     }
 
     #[test]
-    fn a_cut_shard_is_damaged() {
+    fn a_damaged_shard_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let queries = [4, 5, 6];
+        let write = |bytes: &[u8]| std::fs::write(path_of(folder.path(), &queries), bytes).unwrap();
+        let find = |num_rows| {
+            let mut is_searched = false;
+            let result = neighbors(folder.path(), &queries, num_rows, || {
+                is_searched = true;
+                Ok(found())
+            });
+            assert_eq!(result.unwrap(), found());
+            is_searched
+        };
+        write(&encode(&found())[..10]);
+        assert!(find(10), "cut");
+        assert!(!find(10), "whole");
+        // A row that is not there.
+        assert!(find(9));
         let whole = encode(&found());
         assert_eq!(decode(&whole), Some(found()));
         for len in 1..whole.len() {
