@@ -84,7 +84,12 @@ impl Bench {
     fn approximate(&mut self, wanted: f64, efforts: &[Value]) -> Result<()> {
         let embeddings = self.vectors()?;
         let queries: Vec<u32> = (0..SAMPLE.min(self.documents) as u32).collect();
+        // All documents ask, at the speed of the first ones.
+        let share = queries.len() as f64 / self.documents as f64;
+        let of_all = |start: Instant| start.elapsed().as_secs_f64() / share;
+        let start = Instant::now();
         let true_found = self.search(build(&json!({"kind": "exact"}))?.as_mut(), &embeddings, &queries)?;
+        println!("exact_seconds {:.3}", of_all(start));
         self.write_truth(&true_found)?;
         let mut last = None;
         for (place, options) in efforts.iter().enumerate() {
@@ -94,7 +99,7 @@ impl Bench {
             let build_seconds = start.elapsed().as_secs_f64();
             let start = Instant::now();
             let found = self.search(retriever.as_mut(), &embeddings, &queries)?;
-            let query_seconds = start.elapsed().as_secs_f64() / queries.len() as f64 * self.documents as f64;
+            let query_seconds = of_all(start);
             let recall = recall(&found, &true_found);
             last = Some((build_seconds, query_seconds, recall, place));
             if recall >= wanted {
@@ -103,7 +108,6 @@ impl Bench {
         }
         let (build_seconds, query_seconds, recall, place) = last.ok_or("no effort was asked for")?;
         println!("build_seconds {build_seconds:.3}");
-        // All documents ask, at the speed of the first ones.
         println!("query_seconds {query_seconds:.3}");
         println!("seconds {:.3}", build_seconds + query_seconds);
         println!("recall {recall:.4}");
