@@ -63,6 +63,10 @@ impl Retriever for AutoRetriever {
         self.chosen.as_ref().is_some_and(|retriever| retriever.is_approximate())
     }
 
+    fn draws_at_random(&self) -> bool {
+        self.chosen.as_ref().is_some_and(|retriever| retriever.draws_at_random())
+    }
+
     fn choice(&self, num_documents: usize, is_on_gpu: bool) -> Option<String> {
         let (selected, why) = choose(num_documents, is_on_gpu);
         Some(format!("{}: {why}", selected.kind()))

@@ -41,9 +41,52 @@ impl Retriever for ExactRetriever {
 
 #[cfg(test)]
 mod tests {
-    use sbp_testkit::search;
+    use proptest::prelude::*;
+    use sbp_testkit::{search, search_in_calls};
 
     use super::*;
+
+    fn naive(embeddings: &Embeddings, query: u32, k: usize) -> Vec<Neighbor> {
+        let mut best: Vec<Neighbor> = Vec::new();
+        for row in (0..embeddings.len() as u32).filter(|row| *row != query) {
+            let similarity = embeddings.similarity(query as usize, row as usize);
+            // Behind its equals, which are of lower rows.
+            let place = best.partition_point(|other| other.similarity.total_cmp(&similarity).is_ge());
+            best.insert(place, Neighbor { row, similarity });
+        }
+        best.truncate(k);
+        best
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn equals_a_naive_search_however_queries_are_divided(
+            (num_rows, dim, k) in (1_usize..60, 1_usize..8, 0_usize..=10),
+            // Small whole numbers: products are exact, and ties are many.
+            values in prop::collection::vec(-2_i8..3, 59 * 7),
+            ends_a_call in prop::collection::vec(any::<bool>(), 59),
+        ) {
+            let rows = values[..num_rows * dim].iter().map(|value| f32::from(*value)).collect();
+            let embeddings = Embeddings { dim, rows };
+            let queries: Vec<u32> = (0..num_rows as u32).collect();
+            let calls = queries.chunk_by(|query, _| !ends_a_call[*query as usize]);
+            let found = search_in_calls(&mut ExactRetriever, &embeddings, calls, k);
+            let at_once = search_in_calls(&mut ExactRetriever, &embeddings, [&queries[..]], k);
+            prop_assert_eq!(&found, &at_once);
+            prop_assert_eq!(found.len(), num_rows);
+            let is_in_order = |pair: &[Neighbor]| {
+                let by_similarity = pair[1].similarity.total_cmp(&pair[0].similarity);
+                by_similarity.then(pair[0].row.cmp(&pair[1].row)).is_lt()
+            };
+            for (&query, neighbors) in queries.iter().zip(&found) {
+                prop_assert_eq!(neighbors.len(), k.min(num_rows - 1));
+                prop_assert!(neighbors.iter().all(|neighbor| neighbor.row != query));
+                prop_assert!(neighbors.windows(2).all(is_in_order));
+                prop_assert_eq!(neighbors, &naive(&embeddings, query, k));
+            }
+        }
+    }
 
     #[test]
     fn four_hand_made_rows() {

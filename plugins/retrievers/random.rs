@@ -30,6 +30,10 @@ register!(slots::Retriever => RandomConfig);
 struct RandomRetriever;
 
 impl Retriever for RandomRetriever {
+    fn draws_at_random(&self) -> bool {
+        true
+    }
+
     fn neighbors(
         &mut self,
         embeddings: &Embeddings,

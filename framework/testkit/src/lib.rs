@@ -21,5 +21,5 @@ pub use embedding::embed;
 pub use encoder::ByteEncoder;
 pub use optimizer::PlainAdamW;
 pub use runtime::BigramRuntime;
-pub use search::{NaiveTopK, random_embeddings, search};
+pub use search::{NaiveTopK, random_embeddings, search, search_in_calls};
 pub use tokenizer::ByteTokenizer;

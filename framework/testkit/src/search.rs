@@ -36,7 +36,7 @@ impl TopK for NaiveTopK {
     }
 }
 
-/// Prepares and runs a retriever in a scratch folder of its own, with exact search by [`NaiveTopK`] and a fixed stream.
+/// [Searches](search_in_calls) in two calls, as the pipeline makes several.
 ///
 /// # Panics
 /// When the retriever fails, which in a test is what should happen.
@@ -44,6 +44,21 @@ pub fn search(
     retriever: &mut dyn Retriever,
     embeddings: &Embeddings,
     queries: &[u32],
+    k: usize,
+) -> Vec<Vec<Neighbor>> {
+    let (first, second) = queries.split_at(queries.len() / 2);
+    search_in_calls(retriever, embeddings, [first, second], k)
+}
+
+/// Prepares a retriever once, in a scratch folder of its own, with exact search by [`NaiveTopK`] and a fixed
+/// stream, and asks it for the neighbors of these queries, call after call.
+///
+/// # Panics
+/// When the retriever fails, which in a test is what should happen.
+pub fn search_in_calls<'a>(
+    retriever: &mut dyn Retriever,
+    embeddings: &Embeddings,
+    calls: impl IntoIterator<Item = &'a [u32]>,
     k: usize,
 ) -> Vec<Vec<Neighbor>> {
     let scratch = tempfile::tempdir().expect("a temporary folder can be made");
@@ -56,12 +71,12 @@ pub fn search(
         rng: RootSeed(0).stream("retrieve", &[]),
     };
     retriever.prepare(embeddings, &mut context).expect("the index can be built");
-    // In two calls, as the pipeline makes several.
-    let (first, second) = queries.split_at(queries.len() / 2);
-    let mut ask = |queries: &[u32]| {
-        retriever.neighbors(embeddings, queries, k, &mut context).expect("the search succeeds")
-    };
-    [ask(first), ask(second)].concat()
+    let mut found = Vec::new();
+    for queries in calls {
+        let lists = retriever.neighbors(embeddings, queries, k, &mut context);
+        found.extend(lists.expect("the search succeeds"));
+    }
+    found
 }
 
 /// Rows in random directions, the same for the same seed.

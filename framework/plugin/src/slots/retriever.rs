@@ -12,9 +12,9 @@ use crate::slots::embedder::Embeddings;
 ///
 /// # Contract
 /// At most k neighbors a query, never the query itself (left out by row, not by position) unless it [finds
-/// itself](Self::finds_itself), no row twice, with the inner products of their embeddings as similarities, best first,
-/// ties by row. The same embeddings and stream give the same neighbors, however queries are divided among calls of a
-/// retriever that draws nothing at random.
+/// itself](Self::finds_itself), no row twice, with the inner products of their embeddings as similarities, best
+/// first, ties by row. The same embeddings and stream give the same neighbors, and so they do however queries are
+/// divided among calls, unless it [draws at random](Self::draws_at_random).
 pub trait Retriever: Send {
     /// What a retriever that chooses among others takes for so many documents on such a device, and why: part of the
     /// identity of what it finds, and told to people.
@@ -29,6 +29,11 @@ pub trait Retriever: Send {
     }
     /// Whether the neighbor of a document is the document itself: a control.
     fn finds_itself(&self) -> bool {
+        false
+    }
+    /// Whether searches draw from the [stream](SearchContext::rng), so that what a query gets depends on the queries
+    /// asked before. Asked after [`Self::prepare`], which may draw all the same.
+    fn draws_at_random(&self) -> bool {
         false
     }
     /// Builds what searches need. Called once, before the first search, with what all of them are given.

@@ -5,10 +5,10 @@ use sbp_plugin::slots::retriever::sort_neighbors;
 use sbp_plugin::{Selected, slots};
 
 use super::build;
-use crate::{random_embeddings, search};
+use crate::{random_embeddings, search, search_in_calls};
 
-/// Checks that the query is left out, that hits are sorted with ties by row, that k is clipped, and that similarities
-/// are inner products.
+/// Checks that the query is left out, that hits are sorted with ties by row, that k is clipped, that
+/// similarities are inner products, and that the division of queries into calls does not show.
 ///
 /// # Panics
 /// When the contract is broken.
@@ -20,7 +20,8 @@ pub fn retriever(selected: &Selected<slots::Retriever>) {
     embeddings.rows[8 * 70..8 * 71].copy_from_slice(&copy);
     embeddings.rows[8 * 20..8 * 21].fill(0.0);
     let queries = [70, 3, 20, 0, 79, 41];
-    for embeddings in [embeddings, random_embeddings(2, 8, 2)] {
+    // A single document has no neighbor but itself.
+    for embeddings in [embeddings, random_embeddings(2, 8, 2), random_embeddings(1, 8, 4)] {
         let queries: Vec<u32> =
             queries.into_iter().filter(|row| (*row as usize) < embeddings.len()).collect();
         for k in [0, 1, 5, 500] {
@@ -35,6 +36,12 @@ pub fn retriever(selected: &Selected<slots::Retriever>) {
                     continue;
                 }
                 check(kind, &embeddings, *query, k, neighbors);
+            }
+            let mut retriever = build(selected);
+            let one_by_one = search_in_calls(retriever.as_mut(), &embeddings, queries.chunks(1), k);
+            if !retriever.draws_at_random() {
+                let at_once = search_in_calls(build(selected).as_mut(), &embeddings, [&queries[..]], k);
+                assert_eq!(one_by_one, at_once, "{kind}: calls of other queries give other neighbors");
             }
         }
     }

@@ -119,6 +119,7 @@ pub(crate) fn make(
                 flops: 0,
                 peak_flops: None,
                 loss: None,
+                dropped: None,
             });
         }
         drop(retriever);

@@ -28,6 +28,8 @@ pub(crate) struct Summary {
     pub(crate) dropped: BTreeMap<String, usize>,
     /// Number of kept pairs by similarity, in steps of 0.05 from -1.
     pub(crate) similarity_histogram: Vec<usize>,
+    /// Number of documents by how many pairs they are the seed of.
+    pub(crate) targets_per_seed: BTreeMap<usize, usize>,
     /// Number of documents by how many pairs they are the target of.
     pub(crate) times_a_target: BTreeMap<usize, usize>,
     /// What an approximate retriever finds of the true neighbors.
@@ -119,31 +121,38 @@ impl<'a> Pairing<'a> {
             self.reverse();
         }
         let mut histogram = vec![0; 40];
-        let mut degrees: HashMap<DocId, usize> = self.documents.iter().map(|it| (it.id, 0)).collect();
-        let mut seeds = HashSet::new();
         for pair in &self.kept {
             histogram[(((pair.similarity + 1.0) / 0.05) as usize).min(39)] += 1;
-            *degrees.entry(pair.target).or_default() += 1;
-            seeds.insert(pair.seed);
         }
-        let mut times_a_target = BTreeMap::new();
-        for document in self.documents {
-            *times_a_target.entry(degrees[&document.id]).or_insert(0) += 1;
-        }
+        let targets_per_seed = by_times(self.documents, self.kept.iter().map(|pair| pair.seed));
         let summary = Summary {
             retriever: String::new(),
             choice: None,
             neighbors: 0,
             found: self.found,
             kept: self.kept.len(),
-            seeds: seeds.len(),
+            seeds: targets_per_seed.range(1..).map(|(_, documents)| documents).sum(),
             dropped: self.dropped,
             similarity_histogram: histogram,
-            times_a_target,
+            targets_per_seed,
+            times_a_target: by_times(self.documents, self.kept.iter().map(|pair| pair.target)),
             recall: None,
         };
         (self.kept, summary)
     }
+}
+
+/// Number of documents by how often they are among `ids`, those that never are included.
+fn by_times(documents: &[Document], ids: impl Iterator<Item = DocId>) -> BTreeMap<usize, usize> {
+    let mut times: HashMap<DocId, usize> = HashMap::new();
+    for id in ids {
+        *times.entry(id).or_default() += 1;
+    }
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for document in documents {
+        *counts.entry(times.get(&document.id).copied().unwrap_or(0)).or_default() += 1;
+    }
+    counts
 }
 
 #[cfg(test)]
@@ -197,9 +206,13 @@ mod tests {
             }
             prop_assert_eq!(summary.kept, kept.len());
             prop_assert_eq!(summary.similarity_histogram.iter().sum::<usize>(), kept.len());
-            prop_assert_eq!(summary.times_a_target.values().sum::<usize>(), lists.len());
-            let targets: usize = summary.times_a_target.iter().map(|(times, documents)| times * documents).sum();
-            prop_assert_eq!(targets, kept.len());
+            let seeds: HashSet<DocId> = kept.iter().map(|pair| pair.seed).collect();
+            prop_assert_eq!(summary.seeds, seeds.len());
+            for counts in [&summary.targets_per_seed, &summary.times_a_target] {
+                prop_assert_eq!(counts.values().sum::<usize>(), lists.len());
+                let pairs: usize = counts.iter().map(|(times, documents)| times * documents).sum();
+                prop_assert_eq!(pairs, kept.len());
+            }
         }
     }
 

@@ -77,11 +77,13 @@ fn encode(pairs: &[Pair]) -> std::result::Result<Vec<u8>, ParquetError> {
     writer.into_inner()
 }
 
-/// Reads all parts of a folder, in order.
+/// Reads all parts of a folder, in order. Other files, such as those of an interrupted write or of a file
+/// manager, are passed over.
 pub(super) fn read(folder: &Path) -> Result<Vec<Pair>> {
     let entries = fs::read_dir(folder).map_err(Error::file("read", folder))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
     let mut paths: Vec<PathBuf> = paths.map_err(Error::file("read", folder))?;
+    paths.retain(|path| is_part(path));
     paths.sort();
     let mut pairs = Vec::new();
     for path in paths {
@@ -89,6 +91,13 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Pair>> {
         decode(file, &mut pairs).map_err(|error| files::invalid(&path, &error))?;
     }
     Ok(pairs)
+}
+
+/// Whether the file is named as [`write()`] names its own.
+fn is_part(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix("part-")?.strip_suffix(".parquet"));
+    number.is_some_and(|number| number.len() == 5 && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 fn decode(file: File, pairs: &mut Vec<Pair>) -> std::result::Result<(), ParquetError> {
@@ -111,6 +120,24 @@ fn decode(file: File, pairs: &mut Vec<Pair>) -> std::result::Result<(), ParquetE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stray_files_are_no_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let pairs = [Pair { seed: DocId(1), target: DocId(2), similarity: 0.5, rank: 0 }];
+        write(folder.path(), &pairs).unwrap();
+        let strays = [
+            ".DS_Store",
+            "part-00001.parquet.tmp",
+            "part-1.parquet",
+            "part-0000x.parquet",
+            "._part-00000.parquet",
+        ];
+        for stray in strays {
+            fs::write(folder.path().join(stray), "no pairs").unwrap();
+        }
+        assert_eq!(read(folder.path()).unwrap(), pairs);
+    }
 
     #[test]
     fn pairs_survive_the_disk_in_parts_and_a_cut_file_is_named() {

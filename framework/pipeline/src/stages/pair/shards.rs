@@ -67,7 +67,51 @@ fn decode(bytes: &[u8]) -> Option<Vec<Vec<Neighbor>>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        // Every case syncs its files to the disk.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn exactly_what_is_missing_or_damaged_is_found_again(
+            lists in prop::collection::vec(prop::collection::vec((any::<u32>(), any::<i8>()), 0..4), 1..30),
+            size in 1_usize..8,
+            // A shard is not there, cut, or whole.
+            before in prop::collection::vec((0_u8..3, any::<prop::sample::Index>()), 29),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let rows: Vec<u32> = (0..lists.len() as u32).collect();
+            let neighbor = |&(row, similarity): &(u32, i8)| Neighbor {
+                row: row % rows.len() as u32,
+                similarity: f32::from(similarity) / 128.0,
+            };
+            let all: Vec<Vec<Neighbor>> =
+                lists.iter().map(|list| list.iter().map(neighbor).collect()).collect();
+            let shards = || rows.chunks(size).zip(all.chunks(size)).zip(&before);
+            for ((queries, found), (state, cut)) in shards() {
+                let whole = encode(found);
+                let len = match state {
+                    0 => continue,
+                    1 => cut.index(whole.len()),
+                    _ => whole.len(),
+                };
+                std::fs::write(path_of(folder.path(), queries), &whole[..len]).unwrap();
+            }
+            let mut read = Vec::new();
+            for ((queries, found), (state, _)) in shards() {
+                let mut is_searched = false;
+                let result = neighbors(folder.path(), queries, rows.len(), || {
+                    is_searched = true;
+                    Ok(found.to_vec())
+                });
+                read.extend(result.unwrap());
+                prop_assert_eq!(is_searched, *state < 2);
+            }
+            prop_assert_eq!(&read, &all);
+        }
+    }
 
     fn found() -> Vec<Vec<Neighbor>> {
         let neighbor = |row, similarity| Neighbor { row, similarity };
