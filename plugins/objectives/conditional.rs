@@ -20,16 +20,23 @@ impl Plugin<slots::Objective> for ConditionalConfig {
         Self {}
     }
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Objective>> {
-        Ok(Box::new(Conditional))
+        Ok(Box::new(Conditional { num_seeds: 1 }))
     }
 }
 register!(slots::Objective => ConditionalConfig);
 
-struct Conditional;
+/// p(target | seeds), with the seeds one after another before `related`.
+pub(super) struct Conditional {
+    pub(super) num_seeds: usize,
+}
 
 impl Objective for Conditional {
-    fn example(&self, seed: &[TokenId], target: &[TokenId], markers: Markers) -> Example {
-        let mut tokens = self.prompt(seed, markers);
+    fn num_seeds(&self) -> usize {
+        self.num_seeds
+    }
+
+    fn example(&self, seeds: &[&[TokenId]], target: &[TokenId], markers: Markers) -> Example {
+        let mut tokens = self.prompt(seeds, markers);
         let mut loss_weights = vec![0.0; tokens.len()];
         tokens.extend_from_slice(target);
         tokens.push(markers.end_of_text);
@@ -37,10 +44,12 @@ impl Objective for Conditional {
         Example { tokens, loss_weights }
     }
 
-    fn prompt(&self, seed: &[TokenId], markers: Markers) -> Vec<TokenId> {
-        let mut tokens = Vec::with_capacity(seed.len() + 2);
-        tokens.push(markers.end_of_text);
-        tokens.extend_from_slice(seed);
+    fn prompt(&self, seeds: &[&[TokenId]], markers: Markers) -> Vec<TokenId> {
+        let mut tokens = Vec::new();
+        for seed in seeds {
+            tokens.push(markers.end_of_text);
+            tokens.extend_from_slice(seed);
+        }
         tokens.push(markers.related);
         tokens
     }
@@ -53,9 +62,9 @@ mod tests {
     #[test]
     fn only_the_target_and_its_end_are_learned() {
         let markers = Markers { end_of_text: 0, related: 1 };
-        let example = Conditional.example(&[5, 6], &[7, 8, 9], markers);
+        let example = Conditional { num_seeds: 1 }.example(&[&[5, 6]], &[7, 8, 9], markers);
         assert_eq!(example.tokens, [0, 5, 6, 1, 7, 8, 9, 0]);
         assert_eq!(example.loss_weights, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
-        assert_eq!(Conditional.prompt(&[5, 6], markers), [0, 5, 6, 1]);
+        assert_eq!(Conditional { num_seeds: 1 }.prompt(&[&[5, 6]], markers), [0, 5, 6, 1]);
     }
 }

@@ -27,11 +27,11 @@ register!(slots::Objective => UnconditionalConfig);
 struct Unconditional;
 
 impl Objective for Unconditional {
-    fn example(&self, _: &[TokenId], target: &[TokenId], markers: Markers) -> Example {
+    fn example(&self, _: &[&[TokenId]], target: &[TokenId], markers: Markers) -> Example {
         Example::document(target, markers)
     }
 
-    fn prompt(&self, _: &[TokenId], markers: Markers) -> Vec<TokenId> {
+    fn prompt(&self, _: &[&[TokenId]], markers: Markers) -> Vec<TokenId> {
         vec![markers.end_of_text]
     }
 }
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn the_seed_is_nowhere() {
         let markers = Markers { end_of_text: 0, related: 1 };
-        assert_eq!(Unconditional.example(&[5, 6], &[7, 8], markers).tokens, [0, 7, 8, 0]);
-        assert_eq!(Unconditional.prompt(&[5, 6], markers), [0]);
+        assert_eq!(Unconditional.example(&[&[5, 6]], &[7, 8], markers).tokens, [0, 7, 8, 0]);
+        assert_eq!(Unconditional.prompt(&[&[5, 6]], markers), [0]);
     }
 }

@@ -34,8 +34,8 @@ register!(slots::Objective => TheKindConfig);
 struct TheKind(TheKindConfig);
 
 impl Objective for TheKind {
-    fn example(&self, seed: &[TokenId], target: &[TokenId], markers: Markers) -> Example {
-        let mut tokens = self.prompt(seed, markers);
+    fn example(&self, seeds: &[&[TokenId]], target: &[TokenId], markers: Markers) -> Example {
+        let mut tokens = self.prompt(seeds, markers);
         let mut loss_weights = vec![self.0.seed_weight; tokens.len()];
         // Nothing comes before the first token, so it cannot be learned.
         loss_weights[0] = 0.0;
@@ -48,8 +48,8 @@ impl Objective for TheKind {
         }
     }
 
-    fn prompt(&self, seed: &[TokenId], markers: Markers) -> Vec<TokenId> {
-        [&[markers.end_of_text], seed, &[markers.related]].concat()
+    fn prompt(&self, seeds: &[&[TokenId]], markers: Markers) -> Vec<TokenId> {
+        [&[markers.end_of_text], seeds[0], &[markers.related]].concat()
     }
 }
 
