@@ -1,5 +1,6 @@
 //! Document filters: which synthetic documents are trained on.
 
+pub mod corpus_copy;
 pub mod length;
 pub mod repetition;
 pub mod seed_copy;
