@@ -25,6 +25,7 @@ usage: cargo xtask VERB
   parity         the tests that compare with PyTorch and transformers, which are fetched at first use
   bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
   bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)
+  bench generate our decoding beside that of transformers: speed and memory (`bench generate --help`)
   help           this text
 
 SBP_FEATURES=hnsw before `cargo sbp` builds the retriever `hnsw` in, a C++ library that takes minutes.
@@ -90,6 +91,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("bench", [name, rest @ ..]) if name == "pairs" => {
             setup::run()?;
             bench::pairs(rest)
+        }
+        ("bench", [name, rest @ ..]) if name == "generate" => {
+            setup::run()?;
+            bench::generate(rest)
         }
         ("setup" | "gen", _) => Err(format!("`{verb}` does not know `{}`\n\n{HELP}", rest.join(" "))),
         _ => Err(format!("no verb `{verb}`\n\n{HELP}")),

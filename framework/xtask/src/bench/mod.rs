@@ -2,8 +2,10 @@
 
 mod contestant;
 mod entry;
+mod generate;
 mod pairs;
 mod train;
 
+pub(crate) use generate::generate;
 pub(crate) use pairs::pairs;
 pub(crate) use train::train;
