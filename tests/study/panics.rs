@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sbp_pipeline::{Options, Progress, Reporter};
-use sbp_plugin::ports::LanguageModel;
+use sbp_plugin::ports::{Completion, LanguageModel};
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::arm::{Arm, Share, Supply};
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
@@ -123,7 +123,8 @@ impl Synthesizer for Panicking {
         _: &[Request],
         _: TokenId,
         _: RootSeed,
-    ) -> Result<Vec<sbp_plugin::ports::Completion>> {
+        _: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()> {
         panic!("a synthesizer's other bug")
     }
 }

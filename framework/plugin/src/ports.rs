@@ -4,7 +4,7 @@
 //! the pipeline cannot tell the difference.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sbp_core::{Cost, Example, Fingerprint, Markers, ModelConfig, Neighbor, RngStream, RootSeed, TokenId};
 use schemars::JsonSchema;
@@ -46,11 +46,18 @@ pub trait LanguageModel {
     /// # Errors
     /// As [`Self::log_probs`].
     fn mean_hidden(&mut self, sequences: &[Vec<TokenId>]) -> Result<Vec<Vec<f32>>>;
-    /// Continues each prompt, every prompt by its own random stream.
+    /// Continues each prompt, every prompt by its own random stream. A completion is handed to `done` with the place of its
+    /// prompt as soon as it ends, in whatever order they do.
     ///
     /// # Errors
-    /// When a prompt leaves no room in the context, or as [`Self::log_probs`].
-    fn complete(&mut self, prompts: Vec<Prompt>, how: &Decoding) -> Result<Vec<Completion>>;
+    /// When a prompt leaves no room in the context, as [`Self::log_probs`], or what `done` says; what was handed over before
+    /// stands.
+    fn complete(
+        &mut self,
+        prompts: Vec<Prompt>,
+        how: &Decoding,
+        done: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()>;
     /// Tokens processed and FLOPs spent since the last call of this method.
     fn take_cost(&mut self) -> Cost;
 }
@@ -69,14 +76,33 @@ pub struct Prompt {
 pub struct Decoding {
     /// Divides the logits; 0 means greedy.
     pub temperature: f64,
-    /// Nucleus: the smallest set of tokens whose probabilities reach this sum.
+    /// Nucleus: the smallest set of tokens whose probabilities reach this sum; 1 leaves none out.
     pub top_p: f64,
+    /// The most probable tokens that are left to choose from; 0 leaves none out.
+    pub top_k: usize,
+    /// Tokens less probable than this share of the most probable one are left out.
+    pub min_p: f64,
     /// Most tokens to emit, the stop token included.
     pub max_new_tokens: usize,
     /// Ends a completion.
     pub stop: TokenId,
     /// Number of prompts decoded side by side.
     pub batch_size: usize,
+}
+
+impl Default for Decoding {
+    /// Plain sampling of up to 128 tokens, 64 prompts side by side.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            max_new_tokens: 128,
+            stop: 0,
+            batch_size: 64,
+        }
+    }
 }
 
 /// A continuation of a prompt.
@@ -88,6 +114,8 @@ pub struct Completion {
     pub log_prob: f64,
     /// Whether the stop token was emitted.
     pub finished: bool,
+    /// What one forward pass over prompt and continuation takes: as if the prompt had been read for this one alone.
+    pub cost: Cost,
 }
 
 /// An encoder of texts, opened for use: a model that was made to tell what a text is about, with its own tokenizer.
@@ -146,11 +174,11 @@ pub trait TopK {
 /// Where a model's weights start.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one exists a training job, so its size is no concern")]
-pub enum Start<'a> {
+pub enum Start {
     /// Drawn from a stream: the same stream, the same weights.
     Fresh(RngStream),
     /// The weights of a checkpoint folder, with a fresh optimizer.
-    From(&'a Path),
+    From(PathBuf),
 }
 
 /// The training data of a job, addressed by step so that a resumed run sees what a straight one would.
@@ -169,7 +197,7 @@ pub struct TrainJob<'a> {
     /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
     /// Initial weights.
-    pub start: Start<'a>,
+    pub start: Start,
     /// How parameters are updated.
     pub optimizer: &'a dyn Optimizer,
     /// Learning rate at the top of the schedule.
@@ -180,6 +208,8 @@ pub struct TrainJob<'a> {
     pub max_grad_norm: Option<f64>,
     /// Number of optimizer steps, no more and no fewer.
     pub num_steps: u64,
+    /// Number of steps that the schedule is laid out for, at least as many.
+    pub schedule_steps: u64,
     /// The data, by step.
     pub batches: &'a mut dyn BatchSource,
     /// Identity of data, model and options: a half-done job with another identity is refused.
@@ -285,6 +315,10 @@ pub enum TrainOutcome {
     Stopped {
         /// Steps done.
         step: u64,
+        /// Tokens and FLOPs so far.
+        cost: Cost,
+        /// Loss of the last step in nats per weighted token; not a number before the first.
+        loss: f64,
     },
 }
 
@@ -309,11 +343,11 @@ pub trait Runtime {
     /// On a loss that is not finite (with step and last good checkpoint), on data of another identity, on a full
     /// disk or too little memory.
     fn train(&mut self, job: TrainJob<'_>) -> Result<TrainOutcome>;
-    /// Opens a checkpoint folder.
+    /// Opens a checkpoint folder, to compute in a precision. Probabilities are `f32` in either case.
     ///
     /// # Errors
     /// When the folder is not a checkpoint of a supported layout.
-    fn open(&mut self, checkpoint: &Path) -> Result<Box<dyn LanguageModel>>;
+    fn open(&mut self, checkpoint: &Path, precision: Precision) -> Result<Box<dyn LanguageModel>>;
     /// Opens a Hugging Face folder of a text encoder.
     ///
     /// # Errors

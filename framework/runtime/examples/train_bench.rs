@@ -146,7 +146,7 @@ fn main() -> Result<()> {
     }
     let trained = folder.join(format!("trained-{}", std::process::id()));
     let initial = start.join("checkpoint");
-    train(&mut runtime, &size, Start::From(&initial), precision, num_steps, &batches, &trained)?;
+    train(&mut runtime, &size, Start::From(initial.clone()), precision, num_steps, &batches, &trained)?;
     fs::remove_dir_all(trained)?;
     println!("tokens_per_step {}", size.rows * size.length);
     println!("parameters {}", size.model.num_parameters(size.vocab_size));
@@ -160,7 +160,7 @@ fn main() -> Result<()> {
 fn train(
     runtime: &mut TorchRuntime,
     size: &Size,
-    start: Start<'_>,
+    start: Start,
     precision: Precision,
     num_steps: u64,
     batches: &Path,
@@ -181,6 +181,7 @@ fn train(
         schedule: &Constant,
         max_grad_norm: Some(1.0),
         num_steps,
+        schedule_steps: num_steps,
         batches: &mut batches,
         identity: Fingerprint::of_bytes(b"bench"),
         folder,

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use sbp_core::{RngStream, TokenId};
+use sbp_core::{Cost, RngStream, TokenId};
 use sbp_plugin::ports::{Completion, Decoding, Prompt};
 use tch::{Kind, Tensor};
 
@@ -17,7 +17,7 @@ use crate::language_model::{OpenedModel, group_size, to_vec};
 use crate::model::Tokens;
 use crate::model::cache::Cache;
 use crate::native::products::linear;
-use crate::sampling::nucleus;
+use crate::sampling::draw;
 
 /// A prompt on its way.
 struct Row {
@@ -42,34 +42,33 @@ impl Row {
         self.finished || self.emitted.len() >= self.limit
     }
 
-    fn complete(mut self) -> Completion {
+    fn complete(mut self, cost: Cost) -> Completion {
         if self.finished {
             self.emitted.pop();
         }
-        Completion { tokens: self.emitted, log_prob: self.log_prob, finished: self.finished }
+        Completion { tokens: self.emitted, log_prob: self.log_prob, finished: self.finished, cost }
     }
 }
 
-/// Continues every prompt. Completions come in the order of the prompts.
+/// Continues every prompt, and hands each completion to `done` when it ends.
 pub(crate) fn complete(
     model: &mut OpenedModel,
     prompts: Vec<Prompt>,
     how: &Decoding,
-) -> Result<Vec<Completion>> {
+    done: &mut dyn FnMut(usize, Completion) -> sbp_plugin::Result<()>,
+) -> sbp_plugin::Result<()> {
     let _guard = tch::no_grad_guard();
     let mut waiting = check(model, prompts, how)?;
-    let mut completions: Vec<Option<Completion>> = waiting.iter().map(|_| None).collect();
     let positions = waiting.iter().map(|row| row.prompt.len() + row.limit).max().unwrap_or(0);
     let capacity = how.batch_size.min(waiting.len());
-    let mut cache = Cache::new(&model.dims, capacity, positions, model.device)?;
+    let mut cache = Cache::new(&model.dims, capacity, positions, model.transformer.kind(), model.device)?;
     let mut rows: Vec<Row> = Vec::with_capacity(capacity);
 
     while !(rows.is_empty() && waiting.is_empty()) {
         // Not for every single free row: a forward pass over one prompt costs as much as over several.
         let free = capacity - rows.len();
         if free * 8 >= capacity && !waiting.is_empty() {
-            let some = waiting.len().min(free);
-            let group = group_size(waiting.iter().take(some).map(|row| row.prompt.len()));
+            let group = group_size(waiting.iter().take(free).map(|row| row.prompt.len()));
             let first = rows.len();
             rows.extend(waiting.drain(..group));
             let logits_rv = read_prompts(model, &rows[first..], first, &mut cache)?;
@@ -87,16 +86,15 @@ pub(crate) fn complete(
                 }
                 let row = rows.swap_remove(place);
                 // As one pass over prompt and continuation.
-                model.charge(row.prompt.len() + row.emitted.len());
-                let index = row.index;
-                completions[index] = Some(row.complete());
+                let cost = model.charge(row.prompt.len() + row.emitted.len());
+                done(row.index, row.complete(cost))?;
             }
         }
     }
-    Ok(completions.into_iter().flatten().collect())
+    Ok(())
 }
 
-/// Checked prompts as rows, longest first, so that prompts of like length are read together.
+/// Checked prompts as rows, longest first, so that prompts of like length are read together and equal ones once.
 fn check(model: &OpenedModel, prompts: Vec<Prompt>, how: &Decoding) -> Result<VecDeque<Row>> {
     let refuse = |what: &str| Err(Error::Invalid(format!("decoding: {what}")));
     if how.batch_size == 0 {
@@ -110,6 +108,9 @@ fn check(model: &OpenedModel, prompts: Vec<Prompt>, how: &Decoding) -> Result<Ve
     }
     if !(how.top_p > 0.0 && how.top_p <= 1.0) {
         return refuse("top_p must be above 0 and at most 1");
+    }
+    if !(how.min_p >= 0.0 && how.min_p <= 1.0) {
+        return refuse("min_p must be a number from 0 to 1");
     }
     let context = model.config.context_length;
     let mut rows = Vec::with_capacity(prompts.len());
@@ -133,19 +134,28 @@ fn check(model: &OpenedModel, prompts: Vec<Prompt>, how: &Decoding) -> Result<Ve
             finished: false,
         });
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.prompt.len()));
+    rows.sort_by(|a, b| b.prompt.len().cmp(&a.prompt.len()).then_with(|| a.prompt.cmp(&b.prompt)));
     Ok(rows.into())
 }
 
-/// Reads prompts into the cache, from its row `first` on; logits of what follows each.
+/// Reads prompts into the cache, from its row `first` on; logits of what follows each. Of equal prompts one after another
+/// the first is read, and copied for the others.
 fn read_prompts(model: &OpenedModel, rows: &[Row], first: usize, cache: &mut Cache) -> Result<Tensor> {
-    let prompts: Vec<&[TokenId]> = rows.iter().map(|row| row.prompt.as_slice()).collect();
+    // The place of each row's prompt among those that are read, and the row that each of these is read into.
+    let (mut read, mut read_into) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (place, row) in rows.iter().enumerate() {
+        if place == 0 || rows[place - 1].prompt != row.prompt {
+            read_into.push(place);
+        }
+        read.push(read_into.len() as i64 - 1);
+    }
+    let prompts: Vec<&[TokenId]> = read_into.iter().map(|&place| rows[place].prompt.as_slice()).collect();
     let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
     let layout = Layout::new(&lengths);
     let mut slots = Vec::with_capacity(layout.num_tokens);
     for (sequence, _, length) in layout.rows() {
         // Padding goes behind the prompt, where it is masked until its place is taken.
-        slots.extend((0..length).map(|position| cache.slot(first + sequence, position)));
+        slots.extend((0..length).map(|position| cache.slot(first + read_into[sequence], position)));
     }
     let last_rows: Vec<i64> =
         layout.starts.iter().zip(&lengths).map(|(start, length)| (start + length - 1) as i64).collect();
@@ -153,8 +163,18 @@ fn read_prompts(model: &OpenedModel, rows: &[Row], first: usize, cache: &mut Cac
     let positions = layout.positions();
     let tokens = Tokens::new(layout, &ids, &positions, &slots, &model.rotary, model.device)?;
     let hidden_nd = model.transformer.hidden(&tokens, Some(cache))?;
-    let last_r = Tensor::f_from_slice(&last_rows)?.f_to_device(model.device)?;
-    linear(&hidden_nd.f_index_select(0, &last_r)?, model.transformer.head())
+    for (place, &prompt) in read.iter().enumerate() {
+        let from = read_into[prompt as usize];
+        if from != place {
+            cache.copy_row(first + from, first + place)?;
+        }
+    }
+    let tensor = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(model.device);
+    let logits_pv = linear(&hidden_nd.f_index_select(0, &tensor(&last_rows)?)?, model.transformer.head())?;
+    if read_into.len() == rows.len() {
+        return Ok(logits_pv);
+    }
+    Ok(logits_pv.f_index_select(0, &tensor(&read)?)?)
 }
 
 /// Runs the token chosen last in every row; logits of what follows.
@@ -171,7 +191,8 @@ fn step(model: &OpenedModel, rows: &[Row], cache: &mut Cache) -> Result<Tensor> 
     }
     let mask = Tensor::f_from_slice(&mask)?.f_view([rows.len() as i64, 1, 1, seen as i64])?;
     let tokens = Tokens::new(Layout::new(&[]), &ids, &positions, &slots, &model.rotary, model.device)?;
-    let hidden_rd = model.transformer.step(&tokens, cache, &mask.f_to_device(model.device)?)?;
+    let mask = mask.f_to_device(model.device)?.f_to_kind(model.transformer.kind())?;
+    let hidden_rd = model.transformer.step(&tokens, cache, &mask)?;
     linear(&hidden_rd, model.transformer.head())
 }
 
@@ -186,7 +207,7 @@ fn choose(logits_rv: &Tensor, rows: &mut [Row], how: &Decoding) -> Result<()> {
         let probabilities = to_vec(&scaled_rv.f_softmax(1, Kind::Float)?)?;
         let vocabulary = probabilities.len() / rows.len();
         let of_row = probabilities.chunks_exact(vocabulary).zip(rows.iter_mut());
-        of_row.map(|(row, Row { rng, .. })| nucleus(row, how.top_p, rng.uniform()) as i64).collect()
+        of_row.map(|(row, Row { rng, .. })| draw(row, how, rng.uniform()) as i64).collect()
     };
     let chosen_r1 = Tensor::f_from_slice(&chosen)?.f_unsqueeze(1)?.f_to_device(logits_rv.device())?;
     let log_probs = to_vec(&logits_rv.f_log_softmax(1, Kind::Float)?.f_gather(1, &chosen_r1, false)?)?;
@@ -207,8 +228,25 @@ mod tests {
     use super::*;
     use crate::language_model::tests::model;
 
-    const GREEDY: Decoding =
-        Decoding { temperature: 0.0, top_p: 1.0, max_new_tokens: 12, stop: 49, batch_size: 3 };
+    const GREEDY: Decoding = Decoding {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        min_p: 0.0,
+        max_new_tokens: 12,
+        stop: 49,
+        batch_size: 3,
+    };
+
+    fn complete(model: &mut OpenedModel, prompts: Vec<Prompt>, how: &Decoding) -> Vec<Completion> {
+        let mut completions: Vec<Option<Completion>> = vec![None; prompts.len()];
+        let mut done = |place: usize, completion| {
+            assert!(completions[place].replace(completion).is_none(), "completed twice");
+            Ok(())
+        };
+        model.complete(prompts, how, &mut done).unwrap();
+        completions.into_iter().map(Option::unwrap).collect()
+    }
 
     fn prompts() -> Vec<Prompt> {
         let mut stream = RootSeed(8).stream("prompts", &[]);
@@ -233,7 +271,7 @@ mod tests {
         for tied in [true, false] {
             let mut model = model(tied);
             let how = Decoding { temperature: 1.3, top_p: 0.9, ..GREEDY };
-            let completions = model.complete(prompts(), &how).unwrap();
+            let completions = complete(&mut model, prompts(), &how);
             for (prompt, completion) in prompts().iter().zip(&completions) {
                 let whole = whole(prompt, completion);
                 assert!(whole.len() <= 32 && completion.tokens.len() <= 12);
@@ -247,7 +285,7 @@ mod tests {
     #[test]
     fn greedy_takes_the_most_probable_token() {
         let mut model = model(true);
-        let completions = model.complete(prompts(), &GREEDY).unwrap();
+        let completions = complete(&mut model, prompts(), &GREEDY);
         for (prompt, completion) in prompts().iter().zip(&completions) {
             let whole = whole(prompt, completion);
             for place in prompt.tokens.len()..whole.len() {
@@ -267,17 +305,67 @@ mod tests {
         let how = Decoding { temperature: 1.0, top_p: 0.95, ..GREEDY };
         let alone = Decoding { batch_size: 1, ..how };
         assert_eq!(
-            model.complete(prompts(), &how).unwrap().into_iter().map(|it| it.tokens).collect::<Vec<_>>(),
-            model.complete(prompts(), &alone).unwrap().into_iter().map(|it| it.tokens).collect::<Vec<_>>()
+            complete(&mut model, prompts(), &how).into_iter().map(|it| it.tokens).collect::<Vec<_>>(),
+            complete(&mut model, prompts(), &alone).into_iter().map(|it| it.tokens).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn equal_prompts_are_read_once_and_continued_apart() {
+        let mut model = model(true);
+        let how = Decoding { temperature: 1.2, batch_size: 8, ..GREEDY };
+        let several = || -> Vec<Prompt> {
+            let draws = (0..12).map(|draw| {
+                let tokens = prompts()[draw % 3].tokens.clone();
+                Prompt { tokens, rng: RootSeed(4).stream("draw", &[draw as u64]) }
+            });
+            draws.collect()
+        };
+        let together = complete(&mut model, several(), &how);
+        for (prompt, expected) in several().into_iter().zip(&together) {
+            let alone = complete(&mut model, vec![prompt], &how);
+            assert_eq!(alone[0].tokens, expected.tokens);
+            assert_eq!(alone[0].cost, expected.cost);
+        }
+        assert_ne!(together[0].tokens, together[3].tokens);
+    }
+
+    #[test]
+    fn what_was_completed_before_an_error_stands() {
+        let mut model = model(true);
+        let mut places = Vec::new();
+        let error = model.complete(prompts(), &GREEDY, &mut |place, _| {
+            places.push(place);
+            if places.len() == 3 { Err("enough".into()) } else { Ok(()) }
+        });
+        assert_eq!(error.unwrap_err().to_string(), "enough");
+        assert_eq!(places.len(), 3);
+    }
+
+    #[test]
+    fn bf16_says_about_what_fp32_says() {
+        let exact = model(true);
+        let (config, dims) = (exact.config.clone(), exact.dims);
+        let stream = RootSeed(5).stream("init", &[]);
+        let parameters = crate::model::Parameters::fresh(&dims, stream, tch::Device::Cpu).unwrap();
+        let mut rough = OpenedModel::new(config, dims, parameters, Kind::BFloat16, tch::Device::Cpu).unwrap();
+        let completions = complete(&mut rough, prompts(), &GREEDY);
+        let mut exact = exact;
+        for (prompt, completion) in prompts().iter().zip(&completions) {
+            let whole = whole(prompt, completion);
+            let full = exact.log_probs(std::slice::from_ref(&whole)).unwrap();
+            let expected: f64 = full[0][prompt.tokens.len() - 1..].iter().copied().map(f64::from).sum();
+            assert!((completion.log_prob - expected).abs() < 0.3, "{} {expected}", completion.log_prob);
+            assert!((completion.log_prob - expected).abs() > 0.0);
+        }
     }
 
     #[test]
     fn the_stop_token_ends_and_is_left_out() {
         let mut model = model(true);
-        let first = model.complete(prompts(), &GREEDY).unwrap();
+        let first = complete(&mut model, prompts(), &GREEDY);
         let stop = first[0].tokens[0];
-        let second = model.complete(prompts(), &Decoding { stop, ..GREEDY }).unwrap();
+        let second = complete(&mut model, prompts(), &Decoding { stop, ..GREEDY });
         assert!(second[0].tokens.is_empty());
         assert!(second[0].finished && second[0].log_prob < 0.0);
         // Context 32: a prompt of 30 leaves room for 2.
@@ -288,15 +376,17 @@ mod tests {
     fn prompts_without_room_are_an_error() {
         let mut model = model(true);
         let prompt = |length| Prompt { tokens: vec![1; length], rng: RootSeed(1).stream("prompt", &[]) };
-        let message = model.complete(vec![prompt(3), prompt(32)], &GREEDY).unwrap_err().to_string();
+        let mut none = |_, _| panic!("nothing can be completed");
+        let message =
+            model.complete(vec![prompt(3), prompt(32)], &GREEDY, &mut none).unwrap_err().to_string();
         assert_eq!(message, "sequence 1 is a prompt of 32 tokens and leaves no room in a context of 32");
-        assert_eq!(model.complete(vec![], &GREEDY).unwrap(), []);
+        model.complete(vec![], &GREEDY, &mut none).unwrap();
     }
 
     #[test]
     fn cost_counts_prompts_and_what_was_emitted() {
         let mut model = model(true);
-        let completions = model.complete(prompts(), &GREEDY).unwrap();
+        let completions = complete(&mut model, prompts(), &GREEDY);
         let tokens: usize = prompts()
             .iter()
             .zip(&completions)

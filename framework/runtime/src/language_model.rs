@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use sbp_core::{Cost, ModelConfig, TokenId};
-use sbp_plugin::ports::{Completion, Decoding, LanguageModel, Prompt};
+use sbp_plugin::ports::{Completion, Decoding, LanguageModel, Precision, Prompt};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -30,32 +30,34 @@ pub(crate) struct OpenedModel {
 }
 
 impl OpenedModel {
-    /// Opens a folder.
-    pub(crate) fn open(folder: &Path, device: Device) -> Result<Self> {
+    /// Opens a folder, to compute in a precision.
+    pub(crate) fn open(folder: &Path, precision: Precision, device: Device) -> Result<Self> {
         let (config, vocab_size) = hub::read_config(folder)?;
         let dims = Dims::new(&config, vocab_size)?;
         let parameters = hub::read_parameters(folder, &dims, device)?;
-        Self::new(config, dims, parameters, device)
+        Self::new(config, dims, parameters, kind_of(precision), device)
     }
 
     pub(crate) fn new(
         config: ModelConfig,
         dims: Dims,
         parameters: Parameters,
+        kind: Kind,
         device: Device,
     ) -> Result<Self> {
         let _guard = tch::no_grad_guard();
-        let transformer = Transformer::new(parameters, &dims)?;
+        let transformer = Transformer::in_kind(parameters, &dims, kind)?;
         let rotary = Rotary::new(&dims, device)?;
         Ok(Self { config, dims, transformer, rotary, device, cost: Cost::default() })
     }
 
-    /// Counts one forward pass over the first `n` tokens of a sequence.
-    pub(crate) fn charge(&mut self, n: usize) {
+    /// Counts one forward pass over the first `n` tokens of a sequence, and says what it cost.
+    pub(crate) fn charge(&mut self, n: usize) -> Cost {
         let mean_context = (n as f64 + 1.0) / 2.0;
         let flops = self.config.forward_flops_per_token(self.dims.v as usize, mean_context) * n as f64;
-        self.cost.tokens += n as u64;
-        self.cost.flops += flops.round() as u64;
+        let cost = Cost { tokens: n as u64, flops: flops.round() as u64 };
+        self.cost.add(cost);
+        cost
     }
 
     /// Whether a sequence can be fed to the model.
@@ -147,6 +149,14 @@ impl OpenedModel {
     }
 }
 
+/// The kind of number that a precision stands for.
+pub(crate) fn kind_of(precision: Precision) -> Kind {
+    match precision {
+        Precision::Fp32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    }
+}
+
 /// Number of sequences, at least one, that stay within [`GROUP_TOKENS`].
 pub(crate) fn group_size(lengths: impl Iterator<Item = usize>) -> usize {
     let sums = lengths.scan(0, |sum, length| {
@@ -177,8 +187,13 @@ impl LanguageModel for OpenedModel {
         Ok(self.all_mean_hidden(sequences)?)
     }
 
-    fn complete(&mut self, prompts: Vec<Prompt>, how: &Decoding) -> sbp_plugin::Result<Vec<Completion>> {
-        Ok(crate::generate::complete(self, prompts, how)?)
+    fn complete(
+        &mut self,
+        prompts: Vec<Prompt>,
+        how: &Decoding,
+        done: &mut dyn FnMut(usize, Completion) -> sbp_plugin::Result<()>,
+    ) -> sbp_plugin::Result<()> {
+        crate::generate::complete(self, prompts, how, done)
     }
 
     fn take_cost(&mut self) -> Cost {
@@ -197,7 +212,7 @@ pub(crate) mod tests {
         let config = tiny_model(tied);
         let dims = Dims::new(&config, 50).unwrap();
         let parameters = Parameters::fresh(&dims, RootSeed(5).stream("init", &[]), Device::Cpu).unwrap();
-        OpenedModel::new(config, dims, parameters, Device::Cpu).unwrap()
+        OpenedModel::new(config, dims, parameters, Kind::Float, Device::Cpu).unwrap()
     }
 
     fn sequences() -> Vec<Vec<TokenId>> {

@@ -7,11 +7,9 @@ use sbp_plugin::ports::{
     TrainOutcome,
 };
 
-use tch::Kind;
-
 use crate::device::ResolvedDevice;
 use crate::encoder::OpenedEncoder;
-use crate::language_model::OpenedModel;
+use crate::language_model::{OpenedModel, kind_of};
 use crate::native;
 use crate::peak::peak_flops;
 use crate::topk::BlockedTopK;
@@ -51,8 +49,12 @@ impl Runtime for TorchRuntime {
         trainer::train(job, self.device.device)
     }
 
-    fn open(&mut self, checkpoint: &Path) -> sbp_plugin::Result<Box<dyn LanguageModel>> {
-        Ok(Box::new(OpenedModel::open(checkpoint, self.device.device)?))
+    fn open(
+        &mut self,
+        checkpoint: &Path,
+        precision: Precision,
+    ) -> sbp_plugin::Result<Box<dyn LanguageModel>> {
+        Ok(Box::new(OpenedModel::open(checkpoint, precision, self.device.device)?))
     }
 
     fn open_encoder(
@@ -64,10 +66,8 @@ impl Runtime for TorchRuntime {
     }
 
     fn peak_flops(&mut self, precision: Precision) -> Option<f64> {
-        let (place, kind) = match precision {
-            Precision::Fp32 => (0, Kind::Float),
-            Precision::Bf16 => (1, Kind::BFloat16),
-        };
+        let place = usize::from(precision == Precision::Bf16);
+        let kind = kind_of(precision);
         // The best of all times it was asked: one measured on a busy machine is too low. Of no consequence for a result:
         // where it cannot be measured, it is not shown.
         let now = peak_flops(&self.device, kind).ok();

@@ -1,25 +1,46 @@
 //! The choice of the next token from a row of probabilities.
 
-/// Draws from the nucleus (Holtzman et al., arXiv 1904.09751): the smallest set of tokens, most probable first,
-/// ties by token, whose probabilities reach `top_p`. `uniform` in [0, 1) is the one random number it uses.
+use sbp_plugin::ports::Decoding;
+
+/// Draws a token: of the `top_k` most probable, ties by token, those that are at least `min_p` times as probable as the first,
+/// and of these the nucleus (Holtzman et al., arXiv 1904.09751), the smallest set that holds `top_p` of what `top_k` left.
+/// `uniform` in [0, 1) is the one random number it uses.
 ///
 /// Tokens below (1 - top_p) / vocabulary are left out unsorted: all of them together cannot hold more than
 /// 1 - top_p, so the nucleus is full before it gets to them. A trained model leaves a few dozen to sort.
-pub(crate) fn nucleus(probabilities: &[f32], top_p: f64, uniform: f64) -> usize {
-    if top_p >= 1.0 {
+pub(crate) fn draw(probabilities: &[f32], how: &Decoding, uniform: f64) -> usize {
+    let Decoding { top_p, top_k, min_p, .. } = *how;
+    if top_p >= 1.0 && top_k == 0 && min_p <= 0.0 {
         let total: f64 = probabilities.iter().copied().map(f64::from).sum();
         return walk(probabilities.iter().copied().enumerate(), uniform * total);
     }
-    let least = ((1.0 - top_p) / probabilities.len() as f64 * SAFETY) as f32;
+    // What `top_k` leaves may sum to less than 1, so that the bound does not hold for it.
+    let least = match top_k {
+        0 => ((1.0 - top_p) / probabilities.len() as f64 * SAFETY) as f32,
+        _ => 0.0,
+    };
     let mut candidates: Vec<(usize, f32)> =
         probabilities.iter().copied().enumerate().filter(|&(_, p)| p > least).collect();
-    candidates.sort_unstable_by(|(a, p), (b, q)| q.total_cmp(p).then(a.cmp(b)));
+    let order = |(a, p): &(usize, f32), (b, q): &(usize, f32)| q.total_cmp(p).then(a.cmp(b));
+    if (1..candidates.len()).contains(&top_k) {
+        candidates.select_nth_unstable_by(top_k - 1, order);
+        candidates.truncate(top_k);
+    }
+    candidates.sort_unstable_by(order);
+    let total = match top_k {
+        0 => 1.0,
+        _ => candidates.iter().map(|&(_, p)| f64::from(p)).sum(),
+    };
     let mut sum = 0.0;
     let size = candidates.iter().position(|&(_, p)| {
         sum += f64::from(p);
-        sum >= top_p
+        sum >= top_p * total
     });
     candidates.truncate(size.map_or(candidates.len(), |last| last + 1));
+    if let Some(&(_, most)) = candidates.first() {
+        candidates.retain(|&(_, p)| f64::from(p) >= min_p * f64::from(most));
+    }
+    let sum: f64 = candidates.iter().map(|&(_, p)| f64::from(p)).sum();
     walk(candidates.into_iter(), uniform * sum)
 }
 
@@ -45,6 +66,18 @@ fn walk(tokens: impl Iterator<Item = (usize, f32)>, goal: f64) -> usize {
 mod tests {
     use super::*;
 
+    fn nucleus(probabilities: &[f32], top_p: f64, uniform: f64) -> usize {
+        draw(probabilities, &Decoding { top_p, ..Decoding::default() }, uniform)
+    }
+
+    /// Every token that can be drawn.
+    fn members(how: &Decoding) -> Vec<usize> {
+        let mut drawn: Vec<usize> = (0..1000).map(|i| draw(&P, how, f64::from(i) / 1000.0)).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        drawn
+    }
+
     const P: [f32; 5] = [0.05, 0.5, 0.0, 0.3, 0.15];
 
     #[test]
@@ -59,6 +92,19 @@ mod tests {
             drawn.dedup();
             assert_eq!(drawn, members, "top_p {top_p}");
         }
+    }
+
+    #[test]
+    fn few_or_improbable_tokens_are_left_out() {
+        let all = Decoding::default();
+        assert_eq!(members(&Decoding { top_k: 1, ..all }), [1]);
+        assert_eq!(members(&Decoding { top_k: 3, ..all }), [1, 3, 4]);
+        assert_eq!(members(&Decoding { top_k: 100, ..all }), [0, 1, 3, 4]);
+        assert_eq!(members(&Decoding { min_p: 0.3, ..all }), [1, 3, 4]);
+        assert_eq!(members(&Decoding { min_p: 0.31, ..all }), [1, 3]);
+        // 0.5 of the 0.8 that two tokens leave is less than 0.63.
+        assert_eq!(members(&Decoding { top_k: 2, top_p: 0.62, ..all }), [1]);
+        assert_eq!(members(&Decoding { top_k: 2, top_p: 0.63, ..all }), [1, 3]);
     }
 
     #[test]

@@ -97,12 +97,13 @@ impl BigramModel {
         }
     }
 
-    /// Charges a forward pass over `tokens` tokens.
-    fn charge(&mut self, tokens: usize) {
+    /// Charges a forward pass over `tokens` tokens, and says what it cost.
+    fn charge(&mut self, tokens: usize) -> Cost {
         let mean_context = (tokens + 1) as f64 / 2.0;
         let flops = tokens as f64 * self.config.forward_flops_per_token(self.vocab_size(), mean_context);
-        self.cost.tokens += tokens as u64;
-        self.cost.flops += flops as u64;
+        let cost = Cost { tokens: tokens as u64, flops: flops as u64 };
+        self.cost.add(cost);
+        cost
     }
 
     /// Every token that may follow, likeliest first, ties by token.
@@ -134,7 +135,8 @@ fn sample(distribution: &[(TokenId, f64)], how: &Decoding, rng: &mut RngStream) 
     let total: f64 = weights.iter().sum();
     let mut nucleus = 0.0;
     let mut size = 0;
-    while size < weights.len() && (size == 0 || nucleus < how.top_p * total) {
+    let most = if how.top_k == 0 { weights.len() } else { how.top_k.min(weights.len()) };
+    while size < most && (size == 0 || nucleus < how.top_p * total && weights[size] >= how.min_p) {
         nucleus += weights[size];
         size += 1;
     }
@@ -179,10 +181,15 @@ impl LanguageModel for BigramModel {
         Ok(rows)
     }
 
-    fn complete(&mut self, prompts: Vec<Prompt>, how: &Decoding) -> Result<Vec<Completion>> {
+    fn complete(
+        &mut self,
+        prompts: Vec<Prompt>,
+        how: &Decoding,
+        done: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()> {
         let mut distributions: BTreeMap<TokenId, Vec<(TokenId, f64)>> = BTreeMap::new();
-        let mut completions = Vec::with_capacity(prompts.len());
-        for mut prompt in prompts {
+        // The last first, as a promise that places are not taken for an order.
+        for (place, mut prompt) in prompts.into_iter().enumerate().rev() {
             self.check(&prompt.tokens)?;
             let room = self.config.context_length - prompt.tokens.len();
             if room == 0 {
@@ -190,7 +197,8 @@ impl LanguageModel for BigramModel {
                 return Err(format!("a prompt of {context} tokens leaves no room in the context").into());
             }
             let mut last = prompt.tokens[prompt.tokens.len() - 1];
-            let mut completion = Completion { tokens: Vec::new(), log_prob: 0.0, finished: false };
+            let mut completion =
+                Completion { tokens: Vec::new(), log_prob: 0.0, finished: false, cost: Cost::default() };
             for _ in 0..room.min(how.max_new_tokens) {
                 let distribution = distributions.entry(last).or_insert_with(|| self.distribution(last));
                 let (token, probability) = sample(distribution, how, &mut prompt.rng);
@@ -202,10 +210,10 @@ impl LanguageModel for BigramModel {
                 completion.tokens.push(token);
                 last = token;
             }
-            self.charge(prompt.tokens.len() + completion.tokens.len());
-            completions.push(completion);
+            completion.cost = self.charge(prompt.tokens.len() + completion.tokens.len());
+            done(place, completion)?;
         }
-        Ok(completions)
+        Ok(())
     }
 
     fn take_cost(&mut self) -> Cost {
@@ -263,20 +271,27 @@ mod tests {
 
     #[test]
     fn greedy_decoding_follows_the_counts_and_stops() {
-        let how = Decoding { temperature: 0.0, top_p: 1.0, max_new_tokens: 9, stop: 256, batch_size: 1 };
+        let how = Decoding { temperature: 0.0, max_new_tokens: 9, stop: 256, ..Decoding::default() };
         let prompt =
             |tokens: &[TokenId]| Prompt { tokens: tokens.to_vec(), rng: RootSeed(0).stream("t", &[]) };
-        let done = model().complete(vec![prompt(&[98]), prompt(&[97; 14])], &how).unwrap();
+        let mut done = vec![None, None];
+        let prompts = vec![prompt(&[98]), prompt(&[97; 14])];
+        let note = &mut |place: usize, completion: Completion| -> Result<()> {
+            done[place] = Some(completion);
+            Ok(())
+        };
+        model().complete(prompts, &how, note).unwrap();
+        let done: Vec<Completion> = done.into_iter().map(Option::unwrap).collect();
         assert_eq!((done[0].tokens.len(), done[0].finished), (0, true));
         // a and b tie after a, so a goes on until the context is full.
         assert_eq!((done[1].tokens.as_slice(), done[1].finished), ([97, 97].as_slice(), false));
-        assert!(model().complete(vec![prompt(&[97; 16])], &how).is_err());
+        assert!(model().complete(vec![prompt(&[97; 16])], &how, &mut |_, _| Ok(())).is_err());
     }
 
     #[test]
     fn the_nucleus_leaves_out_what_is_unlikely() {
         let distribution = [(1, 0.6), (2, 0.3), (3, 0.1)];
-        let how = Decoding { temperature: 1.0, top_p: 0.7, max_new_tokens: 1, stop: 0, batch_size: 1 };
+        let how = Decoding { top_p: 0.7, max_new_tokens: 1, ..Decoding::default() };
         let mut rng = RootSeed(1).stream("t", &[]);
         let mut seen = [0; 4];
         (0..1000).for_each(|_| seen[sample(&distribution, &how, &mut rng).0 as usize] += 1);

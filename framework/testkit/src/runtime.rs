@@ -65,7 +65,8 @@ impl Runtime for BigramRuntime {
         while state.step < job.num_steps {
             if job.observer.stop_requested() {
                 write(&progress_folder, PROGRESS_FILE, &state)?;
-                return Ok(TrainOutcome::Stopped { step: state.step });
+                let (step, cost, loss) = (state.step, state.cost, state.last_loss);
+                return Ok(TrainOutcome::Stopped { step, cost, loss });
             }
             if written.elapsed().as_secs_f64() >= job.checkpoint_every_secs {
                 write(&progress_folder, PROGRESS_FILE, &state)?;
@@ -73,8 +74,11 @@ impl Runtime for BigramRuntime {
             }
             let batch = job.batches.batch(state.step)?;
             let point = step(&mut state, batch, job.num_steps)?;
-            let lr = job.peak_lr * job.schedule.share(point.step - 1, job.num_steps);
+            let lr = job.peak_lr * job.schedule.share(point.step - 1, job.schedule_steps);
             job.observer.step(&TrainPoint { lr, ..point });
+            for name in job.keep_checkpoints.names_at(point.step) {
+                write(&job.folder.join("checkpoints").join(name), MODEL_FILE, &state.model)?;
+            }
         }
         publish(&state.model, job.folder)?;
         if progress_folder.exists() {
@@ -83,7 +87,7 @@ impl Runtime for BigramRuntime {
         Ok(TrainOutcome::Finished { cost: state.cost, final_loss: state.last_loss })
     }
 
-    fn open(&mut self, checkpoint: &Path) -> Result<Box<dyn LanguageModel>> {
+    fn open(&mut self, checkpoint: &Path, _: Precision) -> Result<Box<dyn LanguageModel>> {
         Ok(Box::new(read::<BigramModel>(&checkpoint.join(MODEL_FILE))?))
     }
 
@@ -214,7 +218,7 @@ mod tests {
         }
     }
 
-    fn train(folder: &Path, identity: &str, start: Start<'_>, watch: &mut Watch) -> Result<TrainOutcome> {
+    fn train(folder: &Path, identity: &str, start: Start, watch: &mut Watch) -> Result<TrainOutcome> {
         BigramRuntime::default().train(TrainJob {
             model: &ModelConfig::default(),
             vocab_size: 258,
@@ -224,6 +228,7 @@ mod tests {
             schedule: &Flat,
             max_grad_norm: None,
             num_steps: 10,
+            schedule_steps: 10,
             batches: &mut Batches,
             identity: Fingerprint::of_bytes(identity.as_bytes()),
             folder,
@@ -237,7 +242,7 @@ mod tests {
         })
     }
 
-    fn fresh() -> Start<'static> {
+    fn fresh() -> Start {
         Start::Fresh(RootSeed(1).stream("init", &[]))
     }
 
@@ -253,7 +258,7 @@ mod tests {
 
         let mut first = Watch { stop_after: Some(4), ..Watch::default() };
         let outcome = train(stopped.path(), "job", fresh(), &mut first).unwrap();
-        assert_eq!(outcome, TrainOutcome::Stopped { step: 4 });
+        assert!(matches!(outcome, TrainOutcome::Stopped { step: 4, .. }));
         assert!(!stopped.path().join("checkpoint").exists());
         assert!(train(stopped.path(), "other job", fresh(), &mut Watch::default()).is_err());
 
@@ -273,10 +278,10 @@ mod tests {
         assert!(watch.points[9].loss < watch.points[0].loss / 2.0);
         let mut further = Watch::default();
         let start = first.path().join("checkpoint");
-        train(second.path(), "job", Start::From(&start), &mut further).unwrap();
+        train(second.path(), "job", Start::From(start.clone()), &mut further).unwrap();
         assert!(further.points[0].loss < watch.points[0].loss / 2.0);
-        assert_eq!(BigramRuntime::default().open(&start).unwrap().context_length(), 256);
-        assert!(BigramRuntime::default().open(second.path()).is_err());
+        assert_eq!(BigramRuntime::default().open(&start, Precision::Fp32).unwrap().context_length(), 256);
+        assert!(BigramRuntime::default().open(second.path(), Precision::Fp32).is_err());
     }
 
     #[test]

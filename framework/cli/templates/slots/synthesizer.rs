@@ -52,7 +52,8 @@ impl Synthesizer for TheKind {
         requests: &[Request],
         stop: TokenId,
         root: RootSeed,
-    ) -> Result<Vec<Completion>> {
+        done: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()> {
         // A stream of its own for each document: it comes out the same whatever it is sampled next to.
         let prompt = |request: &Request| Prompt {
             tokens: request.prompt.clone(),
@@ -60,12 +61,11 @@ impl Synthesizer for TheKind {
         };
         let how = Decoding {
             temperature: self.0.temperature,
-            top_p: 1.0,
             max_new_tokens: self.0.max_new_tokens,
             stop,
-            batch_size: 64,
+            ..Decoding::default()
         };
-        model.complete(requests.iter().map(prompt).collect(), &how)
+        model.complete(requests.iter().map(prompt).collect(), &how, done)
     }
 }
 

@@ -43,6 +43,9 @@ impl Arm for Guarded<dyn Arm> {
     fn synthetic_tokens(&self, budget: TokenCount) -> TokenCount {
         self.call(|arm| arm.synthetic_tokens(budget))
     }
+    fn needs_pairs(&self) -> bool {
+        self.call(|arm| arm.needs_pairs())
+    }
     fn shares(&self, budget: TokenCount, supply: &Supply) -> Result<Vec<Share>> {
         self.attempt(|arm| arm.shares(budget, supply))
     }
@@ -78,6 +81,9 @@ impl Truth for Guarded<dyn Corpus> {
 }
 
 impl DocumentFilter for Guarded<dyn DocumentFilter> {
+    fn prepare(&mut self, documents: &[Document]) -> Result<()> {
+        self.attempt_mut(|filter| filter.prepare(documents))
+    }
     fn judge(&self, synthetic: &SyntheticDocument, seed: &Document) -> Verdict {
         self.call(|filter| filter.judge(synthetic, seed))
     }
@@ -127,11 +133,14 @@ impl Mixer for Guarded<dyn Mixer> {
 }
 
 impl Objective for Guarded<dyn Objective> {
-    fn example(&self, seed: &[TokenId], target: &[TokenId], markers: Markers) -> Example {
-        self.call(|objective| objective.example(seed, target, markers))
+    fn num_seeds(&self) -> usize {
+        self.call(|objective| objective.num_seeds())
     }
-    fn prompt(&self, seed: &[TokenId], markers: Markers) -> Vec<TokenId> {
-        self.call(|objective| objective.prompt(seed, markers))
+    fn example(&self, seeds: &[&[TokenId]], target: &[TokenId], markers: Markers) -> Example {
+        self.call(|objective| objective.example(seeds, target, markers))
+    }
+    fn prompt(&self, seeds: &[&[TokenId]], markers: Markers) -> Vec<TokenId> {
+        self.call(|objective| objective.prompt(seeds, markers))
     }
 }
 
@@ -153,6 +162,9 @@ impl Retriever for Guarded<dyn Retriever> {
     }
     fn finds_itself(&self) -> bool {
         self.call(|retriever| retriever.finds_itself())
+    }
+    fn draws_at_random(&self) -> bool {
+        self.call(|retriever| retriever.draws_at_random())
     }
     fn prepare(&mut self, embeddings: &Embeddings, context: &mut SearchContext<'_>) -> Result<()> {
         self.attempt_mut(|retriever| retriever.prepare(embeddings, context))
@@ -194,11 +206,20 @@ impl Synthesizer for Guarded<dyn Synthesizer> {
         requests: &[Request],
         stop: TokenId,
         root: RootSeed,
-    ) -> Result<Vec<Completion>> {
+        done: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()> {
         self.attempt_mut(|synthesizer| {
-            let completions = synthesizer.sample(model, requests, stop, root)?;
-            let given = completions.len();
-            one_each(completions, given, requests.len(), "completions")
+            let mut given = vec![false; requests.len()];
+            synthesizer.sample(model, requests, stop, root, &mut |place, completion| {
+                match given.get_mut(place) {
+                    Some(is_given) if !*is_given => *is_given = true,
+                    Some(_) => return Err(format!("completed request {place} twice").into()),
+                    None => return Err(format!("completed request {place} of {}", requests.len()).into()),
+                }
+                done(place, completion)
+            })?;
+            let completed = given.iter().filter(|is_given| **is_given).count();
+            one_each((), completed, requests.len(), "completions")
         })
     }
 }

@@ -8,22 +8,23 @@ use crate::ports::{Completion, LanguageModel};
 /// Samples continuations of prompts: how, how long, with which randomness.
 ///
 /// # Contract
-/// Completion i belongs to request i. A completion depends on the model, the prompt and the stream named by
+/// Every request gets one completion. It depends on the model, the prompt and the stream named by
 /// (root seed, seed-document id, draw) alone.
 pub trait Synthesizer: Send {
     /// Most tokens that one completion can have.
     fn max_new_tokens(&self) -> usize;
-    /// Samples one completion a request.
+    /// Samples one completion a request, and hands it to `done` with the place of its request as soon as it ends.
     ///
     /// # Errors
-    /// When the model fails.
+    /// When the model fails, or what `done` says.
     fn sample(
         &mut self,
         model: &mut dyn LanguageModel,
         requests: &[Request],
         stop: TokenId,
         root: RootSeed,
-    ) -> Result<Vec<Completion>>;
+        done: &mut dyn FnMut(usize, Completion) -> Result<()>,
+    ) -> Result<()>;
 }
 
 /// One draw asked for.

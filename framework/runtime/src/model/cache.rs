@@ -16,9 +16,9 @@ pub(crate) struct LayerCache {
 }
 
 impl LayerCache {
-    fn new(dims: &Dims, rows: i64, t: i64, device: Device) -> Result<Self> {
+    fn new(dims: &Dims, rows: i64, t: i64, kind: Kind, device: Device) -> Result<Self> {
         // Zeros, since a masked value that is not a number would still spoil the product.
-        let zeros = || Tensor::f_zeros([rows, t, dims.g, dims.k], (Kind::Float, device));
+        let zeros = || Tensor::f_zeros([rows, t, dims.g, dims.k], (kind, device));
         Ok(Self { keys_rtgk: zeros()?, values_rtgk: zeros()? })
     }
 
@@ -47,9 +47,15 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Room for `rows` sequences of up to `positions` tokens.
-    pub(crate) fn new(dims: &Dims, rows: usize, positions: usize, device: Device) -> Result<Self> {
-        let layer = |_| LayerCache::new(dims, rows as i64, positions as i64, device);
+    /// Room for `rows` sequences of up to `positions` tokens, in numbers of a kind.
+    pub(crate) fn new(
+        dims: &Dims,
+        rows: usize,
+        positions: usize,
+        kind: Kind,
+        device: Device,
+    ) -> Result<Self> {
+        let layer = |_| LayerCache::new(dims, rows as i64, positions as i64, kind, device);
         Ok(Self { layers: (0..dims.layers).map(layer).collect::<Result<_>>()?, positions })
     }
 

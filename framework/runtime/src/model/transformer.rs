@@ -166,10 +166,12 @@ pub(crate) struct Transformer {
     parameters: Parameters,
     layers: Vec<Layer>,
     last: Last,
+    head_vd: Tensor,
 }
 
 impl Transformer {
     /// Makes the parameters ready to be computed with in `f32`.
+    #[cfg(test)]
     pub(crate) fn new(parameters: Parameters, dims: &Dims) -> Result<Self> {
         Self::in_kind(parameters, dims, Kind::Float)
     }
@@ -182,13 +184,19 @@ impl Transformer {
             kind,
             layers: (0..dims.layers).map(layer).collect::<Result<_>>()?,
             last: Last::new(&parameters, dims, kind)?,
+            head_vd: parameters.head().f_to_kind(kind)?,
             parameters,
         })
     }
 
     /// The weights of the output head.
     pub(crate) fn head(&self) -> &Tensor {
-        self.parameters.head()
+        &self.head_vd
+    }
+
+    /// What it computes in.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Last hidden states of all flat tokens, after the final norm. Fills `cache` where there is one.

@@ -14,15 +14,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use sbp_core::{Cost, Fingerprint, ModelConfig};
-use sbp_plugin::ports::{Precision, Start, TrainJob, TrainOutcome, TrainPoint};
+use sbp_plugin::ports::{Start, TrainJob, TrainOutcome, TrainPoint};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind};
+use tch::Device;
 
 use self::gradients::{Differentiation, StepGradients};
 use self::saver::Saver;
 use crate::checkpoint::{publish_folder, start_folder, write_json};
 use crate::error::{Error, Result};
 use crate::hub;
+use crate::language_model::kind_of;
 use crate::model::rope::Rotary;
 use crate::model::{Dims, Parameters};
 use crate::optim::Optimizer;
@@ -74,10 +75,7 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         dims,
         rotary: Rotary::new(&dims, device)?,
         most_tokens: job.tokens_per_microbatch,
-        kind: match job.precision {
-            Precision::Fp32 => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
-        },
+        kind: kind_of(job.precision),
         recompute: job.recompute_activations,
         dropout: job.dropout,
     };
@@ -89,12 +87,13 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
                 saver.save(&state, &parameters, &optimizer, Vec::new())?;
             }
             saver.wait()?;
-            return Ok(TrainOutcome::Stopped { step: state.step });
+            let cost = Cost { tokens: state.tokens, flops: state.flops };
+            return Ok(TrainOutcome::Stopped { step: state.step, cost, loss: state.loss });
         }
         let step = state.step + 1;
         let examples = job.batches.batch(state.step)?;
         let gradients = differentiation.of_step(step, &examples)?;
-        let lr = job.peak_lr * job.schedule.share(state.step, job.num_steps);
+        let lr = job.peak_lr * job.schedule.share(state.step, job.schedule_steps);
         let loss = gradients.loss;
         let grad_norm = optimizer
             .step(&gradients.of, lr)

@@ -22,8 +22,11 @@ pub fn arm(selected: &Selected<slots::Arm>) {
             };
             let sum: u64 = shares.iter().map(|share| share.tokens).sum();
             assert_eq!(sum, budget, "{kind}: shares do not sum to the budget: {shares:?}");
-            let taken: u64 = shares.iter().filter(|s| s.source == Source::Synthetic).map(|s| s.tokens).sum();
-            assert!(taken <= synthetic, "{kind}: takes {taken} synthetic tokens of {synthetic}");
+            for share in shares.iter().filter(|share| share.source == Source::Synthetic) {
+                let passes = share.max_passes.unwrap_or_else(|| panic!("{kind}: synthetic without limit"));
+                let most = synthetic.saturating_mul(u64::from(passes));
+                assert!(share.tokens <= most, "{kind}: takes {} synthetic tokens of {most}", share.tokens);
+            }
             let mut sources: Vec<Source> = shares.iter().map(|share| share.source).collect();
             sources.sort_unstable();
             sources.dedup();

@@ -22,8 +22,13 @@ pub fn mixer(selected: &Selected<slots::Mixer>) {
     {
         for source in [Source::Pretrain, Source::Oracle] {
             let pools = [
-                Pool { source, lengths: &real, tokens: real_tokens },
-                Pool { source: Source::Synthetic, lengths: &synthetic, tokens: synthetic_tokens },
+                Pool { source, lengths: &real, tokens: real_tokens, max_passes: None },
+                Pool {
+                    source: Source::Synthetic,
+                    lengths: &synthetic,
+                    tokens: synthetic_tokens,
+                    max_passes: Some(1),
+                },
             ];
             let draws = run(mixer.as_ref(), &pools, 1);
             assert_eq!(draws, run(mixer.as_ref(), &pools, 1), "{kind}: the same seed gives other draws");
@@ -44,7 +49,7 @@ pub fn mixer(selected: &Selected<slots::Mixer>) {
         }
     }
     // Nothing to draw from is an end, not a panic.
-    let empty = [Pool { source: Source::Pretrain, lengths: &[], tokens: 10 }];
+    let empty = [Pool { source: Source::Pretrain, lengths: &[], tokens: 10, max_passes: None }];
     assert_eq!(run(mixer.as_ref(), &empty, 1), [], "{kind}: draws from an empty pool");
 }
 

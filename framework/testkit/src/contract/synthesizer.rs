@@ -16,7 +16,6 @@ pub fn synthesizer(selected: &Selected<slots::Synthesizer>) {
         .map(|n| Request { seed: DocId(n / 3), draw: (n % 3) as u32, prompt: vec![256, 84, 104] })
         .collect();
     let completions = sample(selected, &requests);
-    assert_eq!(completions.len(), requests.len(), "{kind}: not one completion a request");
     let most = build(selected).max_new_tokens();
     for completion in &completions {
         let emitted = completion.tokens.len() + usize::from(completion.finished);
@@ -40,8 +39,16 @@ pub fn synthesizer(selected: &Selected<slots::Synthesizer>) {
 fn sample(selected: &Selected<slots::Synthesizer>, requests: &[Request]) -> Vec<Completion> {
     let mut model = BigramModel::untrained(256);
     documents(40).iter().for_each(|document| model.learn(&ByteTokenizer.document(&document.text)));
-    match build(selected).sample(&mut model, requests, 256, RootSeed(5)) {
-        Ok(completions) => completions,
-        Err(error) => panic!("{}: cannot sample: {error}", selected.kind()),
+    let kind = selected.kind();
+    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
+    let mut done = |place: usize, completion: Completion| {
+        assert!(completions[place].replace(completion).is_none(), "{kind}: request {place} completed twice");
+        Ok(())
+    };
+    if let Err(error) = build(selected).sample(&mut model, requests, 256, RootSeed(5), &mut done) {
+        panic!("{kind}: cannot sample: {error}");
     }
+    let completions: Vec<Completion> = completions.into_iter().flatten().collect();
+    assert_eq!(completions.len(), requests.len(), "{kind}: not one completion a request");
+    completions
 }
