@@ -34,7 +34,7 @@ impl Arm for Oracle {
                 "the oracle's pool is empty; give the corpus more documents or leave this arm out".into()
             );
         }
-        Ok(vec![Share { source: Source::Oracle, tokens: budget }])
+        Ok(vec![Share::real(Source::Oracle, budget)])
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_whole_budget_is_the_oracles() {
         let supply = Supply { pretrain: 10, oracle: 100, synthetic: 100 };
-        assert_eq!(Oracle.shares(70, &supply).unwrap(), [Share { source: Source::Oracle, tokens: 70 }]);
+        assert_eq!(Oracle.shares(70, &supply).unwrap(), [Share::real(Source::Oracle, 70)]);
         assert!(Oracle.shares(70, &Supply { oracle: 0, ..supply }).is_err());
     }
 }

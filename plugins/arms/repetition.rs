@@ -31,7 +31,7 @@ impl Arm for Repetition {
                 "there are no real documents to repeat; give the corpus or D_pretrain more tokens".into()
             );
         }
-        Ok(vec![Share { source: Source::Pretrain, tokens: budget }])
+        Ok(vec![Share::real(Source::Pretrain, budget)])
     }
 }
 
@@ -43,7 +43,7 @@ mod tests {
     fn the_whole_budget_is_real() {
         let supply = Supply { pretrain: 10, oracle: 100, synthetic: 100 };
         let shares = Repetition.shares(70, &supply).unwrap();
-        assert_eq!(shares, [Share { source: Source::Pretrain, tokens: 70 }]);
+        assert_eq!(shares, [Share::real(Source::Pretrain, 70)]);
         assert!(Repetition.shares(70, &Supply::default()).is_err());
     }
 }

@@ -6,7 +6,7 @@ use sbp_plugin::slots::mixer::Source;
 
 /// Trains on real and synthetic documents together.
 ///
-/// A synthetic document is seen at most once. When fewer were accepted than the share asks for, real documents,
+/// A synthetic document is seen at most once, or as often as `synthetic_passes` says. When fewer were accepted than the share asks for, real documents,
 /// repeated, fill the rest, so that the tokens of all arms stay equal.
 ///
 /// Cost: beside training on the budget's tokens, one base model, embedding and pairing of D_pretrain, tuning, and
@@ -18,11 +18,14 @@ pub struct SbpConfig {
     /// tokens (75B of 200B); at 1T tokens it was 0.125 for the 3B model and 0.25 for the 6B model.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub synthetic_share: f64,
+    /// How often a synthetic document may be seen: so many times fewer are sampled. In the published study once.
+    #[schemars(range(min = 1))]
+    pub synthetic_passes: u32,
 }
 
 impl Default for SbpConfig {
     fn default() -> Self {
-        Self { synthetic_share: 0.375 }
+        Self { synthetic_share: 0.375, synthetic_passes: 1 }
     }
 }
 
@@ -32,29 +35,40 @@ impl Plugin<slots::Arm> for SbpConfig {
         Self::default()
     }
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Arm>> {
-        Ok(Box::new(Sbp { synthetic_share: self.synthetic_share.clamp(0.0, 1.0) }))
+        Ok(Box::new(Sbp {
+            synthetic_share: self.synthetic_share.clamp(0.0, 1.0),
+            passes: self.synthetic_passes.max(1),
+        }))
     }
 }
 register!(slots::Arm => SbpConfig);
 
 struct Sbp {
     synthetic_share: f64,
+    passes: u32,
+}
+
+impl Sbp {
+    /// Training tokens that are synthetic, repeats counted each time.
+    fn seen(&self, budget: TokenCount) -> TokenCount {
+        ((budget as f64 * self.synthetic_share).round() as u64).min(budget)
+    }
 }
 
 impl Arm for Sbp {
     fn synthetic_tokens(&self, budget: TokenCount) -> TokenCount {
-        ((budget as f64 * self.synthetic_share).round() as u64).min(budget)
+        self.seen(budget).div_ceil(u64::from(self.passes))
     }
 
     fn shares(&self, budget: TokenCount, supply: &Supply) -> Result<Vec<Share>> {
-        let synthetic = self.synthetic_tokens(budget).min(supply.synthetic);
+        let synthetic = self.seen(budget).min(supply.synthetic.saturating_mul(u64::from(self.passes)));
         let real = budget - synthetic;
         if real > 0 && supply.pretrain == 0 {
             return Err("there are no real documents; give the corpus or D_pretrain more tokens".into());
         }
-        let shares = [(Source::Pretrain, real), (Source::Synthetic, synthetic)];
-        let shares = shares.into_iter().filter(|(_, tokens)| *tokens > 0);
-        Ok(shares.map(|(source, tokens)| Share { source, tokens }).collect())
+        let synthetic = Share { source: Source::Synthetic, tokens: synthetic, max_passes: Some(self.passes) };
+        let shares = [Share::real(Source::Pretrain, real), synthetic];
+        Ok(shares.into_iter().filter(|share| share.tokens > 0).collect())
     }
 }
 
@@ -64,7 +78,7 @@ mod tests {
 
     fn shares(synthetic_share: f64, synthetic: u64) -> Vec<(Source, u64)> {
         let supply = Supply { pretrain: 10, oracle: 100, synthetic };
-        let shares = Sbp { synthetic_share }.shares(80, &supply).unwrap();
+        let shares = Sbp { synthetic_share, passes: 1 }.shares(80, &supply).unwrap();
         shares.into_iter().map(|share| (share.source, share.tokens)).collect()
     }
 
@@ -82,7 +96,16 @@ mod tests {
 
     #[test]
     fn it_asks_for_its_share() {
-        assert_eq!(Sbp { synthetic_share: 0.375 }.synthetic_tokens(80), 30);
-        assert_eq!(Sbp { synthetic_share: 0.0 }.synthetic_tokens(80), 0);
+        assert_eq!(Sbp { synthetic_share: 0.375, passes: 1 }.synthetic_tokens(80), 30);
+        assert_eq!(Sbp { synthetic_share: 0.0, passes: 1 }.synthetic_tokens(80), 0);
+    }
+
+    #[test]
+    fn repeated_documents_are_fewer() {
+        let sbp = Sbp { synthetic_share: 0.375, passes: 4 };
+        assert_eq!(sbp.synthetic_tokens(80), 8);
+        let supply = Supply { pretrain: 10, oracle: 100, synthetic: 7 };
+        let synthetic = Share { source: Source::Synthetic, tokens: 28, max_passes: Some(4) };
+        assert_eq!(sbp.shares(80, &supply).unwrap(), [Share::real(Source::Pretrain, 52), synthetic]);
     }
 }

@@ -1,12 +1,12 @@
 //! All sources shuffled together.
 
 use sbp_plugin::prelude::*;
-use sbp_plugin::slots::mixer::{Draw, Mixer, Pool, Source};
+use sbp_plugin::slots::mixer::{Draw, Mixer, Pool};
 
 /// Trains on all sources at once, as if they were shuffled into one pile.
 ///
 /// Real documents come in an order that is drawn anew at every pass and is the same whatever they are mixed with.
-/// Synthetic ones come at most once each; if they run out before their part of the budget is met, real documents fill
+/// Synthetic ones come at most as often as the arm allows, mostly once; if they run out before their part of the budget is met, real documents fill
 /// the rest. Which source comes next is drawn with probability in proportion to the documents it still has to give.
 ///
 /// Cost: O(1) a draw; 4 bytes a document of each pool.
@@ -63,8 +63,8 @@ impl<'a> Pile<'a> {
 
     /// Whether there is a document left to give, ever.
     fn can_give(&self) -> bool {
-        let can_begin_again = self.pool.source != Source::Synthetic && !self.order.is_empty();
-        self.next < self.order.len() || can_begin_again
+        let may_begin_again = self.pool.max_passes.is_none_or(|most| self.pass + 1 < most);
+        self.next < self.order.len() || may_begin_again && !self.order.is_empty()
     }
 
     /// About how many documents it still has to give: its weight in the draw.
@@ -115,9 +115,7 @@ impl Schedule<'_> {
         }
         let ahead = |pile: &Pile<'_>| pile.given as f64 / pile.pool.tokens.max(1) as f64;
         let mut real: Vec<usize> = (0..self.piles.len())
-            .filter(|&index| {
-                self.piles[index].can_give() && self.piles[index].pool.source != Source::Synthetic
-            })
+            .filter(|&index| self.piles[index].can_give() && self.piles[index].pool.max_passes.is_none())
             .collect();
         real.sort_by(|&a, &b| ahead(&self.piles[a]).total_cmp(&ahead(&self.piles[b])));
         real.first().copied()
@@ -137,6 +135,7 @@ impl Iterator for Schedule<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sbp_plugin::slots::mixer::Source;
 
     use super::*;
 
@@ -155,7 +154,8 @@ mod tests {
     }
 
     fn pool(source: Source, lengths: &[u32], tokens: u64) -> Pool<'_> {
-        Pool { source, lengths, tokens }
+        let max_passes = (source == Source::Synthetic).then_some(1);
+        Pool { source, lengths, tokens, max_passes }
     }
 
     /// The documents of one pool, with their passes, in order.
@@ -188,6 +188,17 @@ mod tests {
         let share = half.iter().filter(|draw| draw.pool == 1).count() as f64 / half.len() as f64;
         // 100 of 500 documents are synthetic; the standard deviation of the share over 250 draws is below 0.02.
         assert!((share - 0.2).abs() < 0.06, "{share}");
+    }
+
+    #[test]
+    fn a_pool_is_given_as_often_as_it_allows() {
+        let lengths = [10; 5];
+        let twice = Pool { max_passes: Some(2), ..pool(Source::Synthetic, &lengths, 200) };
+        let pools = [pool(Source::Pretrain, &lengths, 100), twice];
+        let draws = draws(&pools, 4);
+        assert_eq!(of_pool(&draws, 1).len(), 10);
+        assert!((0..5).all(|document| of_pool(&draws, 1).contains(&(document, 1))));
+        assert_eq!(of_pool(&draws, 0).len(), 20);
     }
 
     #[test]

@@ -62,12 +62,12 @@ impl Mixer for TheKind {
     }
 }
 
-/// Every document of a pool, in a new order at every pass: real ones without end, synthetic ones once.
+/// Every document of a pool, in a new order at every pass, as often as the pool allows.
 fn draws<'a>(index: usize, pool: &'a Pool<'a>, root: RootSeed) -> impl Iterator<Item = Draw> + 'a {
-    let passes = match pool.source {
+    let passes = match pool.max_passes {
         _ if pool.lengths.is_empty() => 0,
-        Source::Synthetic => 1,
-        Source::Pretrain | Source::Oracle => u32::MAX,
+        Some(most) => most,
+        None => u32::MAX,
     };
     (0..passes).flat_map(move |pass| {
         let stream = format!("order/{}", pool.source.name());

@@ -15,6 +15,10 @@ pub trait Arm: Send + Sync {
         let _ = budget;
         0
     }
+    /// Whether it reads [`Source::Related`], for which documents must be paired.
+    fn needs_pairs(&self) -> bool {
+        false
+    }
     /// Divides the budget among sources.
     ///
     /// # Errors
@@ -40,4 +44,14 @@ pub struct Share {
     pub source: Source,
     /// Training tokens taken from it, repeats counted each time.
     pub tokens: TokenCount,
+    /// How often one of its documents may be seen; none is without limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_passes: Option<u32>,
+}
+
+impl Share {
+    /// Of real documents, which may be seen as often as it takes.
+    pub fn real(source: Source, tokens: TokenCount) -> Self {
+        Self { source, tokens, max_passes: None }
+    }
 }

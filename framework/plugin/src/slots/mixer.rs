@@ -7,7 +7,7 @@ use sbp_core::{RootSeed, TokenCount};
 /// # Contract
 /// - Every pool gives its `tokens`, to within one document, over the whole budget.
 /// - The order of real documents depends on the root seed alone, not on what is mixed with them, and is drawn
-///   anew at every pass; a synthetic pool is never begun a second time.
+///   anew at every pass; no document is given more often than its pool allows.
 /// - The same pools, seed and budget give the same draws.
 pub trait Mixer: Send + Sync {
     /// The draws, in training order, unlimited: the caller stops when the budget is met.
@@ -23,6 +23,8 @@ pub struct Pool<'a> {
     pub lengths: &'a [u32],
     /// This pool's part of the budget, in training tokens.
     pub tokens: TokenCount,
+    /// How often one of its documents may be given; none is without limit.
+    pub max_passes: Option<u32>,
 }
 
 /// Where training documents come from.
@@ -35,6 +37,8 @@ pub enum Source {
     Oracle,
     /// What the synthesizer wrote.
     Synthetic,
+    /// D_pretrain with related documents one after another in one context.
+    Related,
 }
 
 impl Source {
@@ -44,6 +48,7 @@ impl Source {
             Self::Pretrain => "pretrain",
             Self::Oracle => "oracle",
             Self::Synthetic => "synthetic",
+            Self::Related => "related",
         }
     }
 }
