@@ -71,6 +71,9 @@ impl Screen {
         if let Some(loss) = progress.loss {
             text.push_str(&format!("  loss {loss:.3}"));
         }
+        if let Some(dropped) = progress.dropped {
+            text.push_str(&format!("  {:.0}% dropped", 100.0 * dropped));
+        }
         if secs > 0.5 {
             if mark.tokens > first.tokens {
                 text.push_str(&format!("  {:.0} tokens/s", (mark.tokens - first.tokens) as f64 / secs));

@@ -227,7 +227,7 @@ mod tests {
         });
         let store = TokenStore::of(&documents.collect::<Vec<Vec<TokenId>>>());
         let lengths = store.lengths().to_vec();
-        let pools = [Pool { source: Source::Pretrain, lengths: &lengths, tokens: 0 }];
+        let pools = [Pool { source: Source::Pretrain, lengths: &lengths, tokens: 0, max_passes: None }];
         let mut batches =
             DocumentBatches::new(&InOrder, &pools, vec![&store], RootSeed(1), MARKERS, per_step, context)
                 .crossing_documents(cross);

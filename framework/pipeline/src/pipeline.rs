@@ -4,25 +4,26 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sbp_core::{Cause, Ledger, RootSeed};
+use sbp_core::{Cause, Ledger, RootSeed, TokenCount};
 use sbp_plugin::ports::Runtime;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::Share;
 use sbp_plugin::slots::mixer::Source;
 use sbp_plugin::slots::tracker::RunCard;
-use sbp_recipe::Plan;
+use sbp_recipe::{InitFrom, Plan, Synthesis};
 
 use crate::lock::Lock;
 use crate::manifest::Manifest;
 use crate::report::results::{ArmRun, Findings, Results};
 use crate::report::table;
 use crate::run_folder::RunFolder;
+use crate::stages::corpus::CorpusData;
 use crate::stages::train_arm::Pretraining;
 use crate::stages::{
-    Study, caught, corpus, embed, evaluate, failed, pair, quality, synthesize, tokenize, train, train_arm,
-    tune,
+    Study, corpus, embed, evaluate, failed, pair, quality, related, round, synthesize, tokenize, train,
+    train_arm, tune,
 };
-use crate::store::Store;
+use crate::store::{Artifact, Store};
 use crate::watch::{Reporter, Watch};
 use crate::{Result, files};
 
@@ -75,26 +76,23 @@ pub fn run(
     let arms = plan.arms(&supply, 0, 1.0).map_err(failed("plan"))?;
     study.watch.reporter.show(&plan.tree(&arms, &supply, ""));
 
+    let needs_pairs = plan.needs_pairs().map_err(failed("plan"))?;
     let mut findings = Findings::new(plan, &corpus);
     for &seed in &plan.recipe.recipe.seeds {
+        let mut pairing = Ledger::default();
         let mut overhead = Ledger::default();
-        let mut synthetic = None;
-        if wanted > 0 {
+        let (mut synthetic, mut related) = (None, None);
+        if wanted > 0 || needs_pairs {
             let method = plan.synthesis().map_err(failed("plan"))?;
-            let synthesizer = method.synthesizer;
-            let base = base(&mut study, &tokens, seed)?;
-            let embedded = embed::make(&mut study, method.embedder, &corpus, &tokens, Some(&base), seed)?; // d -> e(d)
-            let pairs = pair::make(&mut study, method, &corpus, &embedded, seed)?; // (d1, d2), filtered
-            let tuned = tune::make(&mut study, synthesizer, &corpus, &tokens, &base, &pairs, seed)?; // max log p(d2 | d1)
-            let drawn =
-                synthesize::make(&mut study, synthesizer, &corpus, &tokens, &tuned.artifact, wanted, seed)?;
-            overhead.charge(Cause::Base, train::summary(&base)?.cost);
-            overhead.charge(Cause::Embed, embedded.cost);
-            overhead.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);
-            overhead.charge(Cause::Generate, drawn.summary.cost);
-            let (quality, samples) = caught("quality", || Ok(quality::assess(&corpus, &drawn)))?;
-            findings.synthesis(seed, embedded.stored, &pairs.summary, &tuned.summary, quality, samples);
-            synthetic = Some(drawn);
+            let first = Round::first(&mut study, method, &corpus, &tokens, seed)?;
+            pairing = first.pairing.clone();
+            if needs_pairs {
+                related = Some(related::make(&mut study, &corpus, &tokens, &first.pairs, seed)?);
+            }
+            if wanted > 0 {
+                synthetic =
+                    Some(rounds(&mut study, method, first, wanted, seed, &mut overhead, &mut findings)?);
+            }
         }
         supply.synthetic = synthetic.as_ref().map_or(0, |synthetic| synthetic.tokens.num_training_tokens());
         let flops_per_token = flops_per_token(plan, &tokens);
@@ -106,8 +104,10 @@ pub fn run(
                 arm: &arm.name,
                 seed,
                 steps: arm.budget.steps,
+                schedule_steps: arm.budget.steps,
                 shares: &arm.shares,
                 synthetic: synthetic.as_ref(),
+                related: related.as_ref(),
             };
             let model = train_arm::make(&mut study, &tokens, &pretraining)?;
             let (evaluation, scores) = evaluate::make(&mut study, &corpus, &tokens, &arm.name, seed, &model)?;
@@ -116,6 +116,8 @@ pub fn run(
             ledger.charge(Cause::Train, trained.cost);
             if arm.synthetic_wanted > 0 {
                 ledger.absorb(&overhead);
+            } else if arm.shares.iter().any(|share| share.source == Source::Related) {
+                ledger.absorb(&pairing);
             }
             for (name, target) in [
                 ("metrics.jsonl", model.file("metrics.jsonl")),
@@ -140,6 +142,113 @@ pub fn run(
     files::write_whole(&folder.path.join("report/table.md"), table.as_bytes())?;
     study.watch.report(&serde_json::json!(results));
     Ok(Finished { folder: folder.clone(), results, table })
+}
+
+/// Documents that were paired, as far as a round comes without a synthesizer.
+struct Round<'c> {
+    corpus: &'c CorpusData,
+    tokens: &'c tokenize::Tokens,
+    base: Option<Artifact>,
+    embedded: embed::Embedded,
+    pairs: pair::Pairs,
+    /// What all that took.
+    pairing: Ledger,
+}
+
+impl<'c> Round<'c> {
+    fn first(
+        study: &mut Study<'_>,
+        method: Synthesis<'_>,
+        corpus: &'c CorpusData,
+        tokens: &'c tokenize::Tokens,
+        seed: u64,
+    ) -> Result<Self> {
+        let from_base = method.synthesizer.init.from == InitFrom::Base;
+        let mut pairing = Ledger::default();
+        let base = match from_base || embed::needs_base(method.embedder, seed)? {
+            true => Some(base(study, tokens, seed)?),
+            false => None,
+        };
+        if let Some(base) = &base {
+            pairing.charge(Cause::Base, train::summary(base)?.cost);
+        }
+        Self::of(study, method, (corpus, tokens), base, pairing, seed)
+    }
+
+    fn of(
+        study: &mut Study<'_>,
+        method: Synthesis<'_>,
+        (corpus, tokens): (&'c CorpusData, &'c tokenize::Tokens),
+        base: Option<Artifact>,
+        mut pairing: Ledger,
+        seed: u64,
+    ) -> Result<Self> {
+        let embedded = embed::make(study, method.embedder, corpus, tokens, base.as_ref(), seed)?; // d -> e(d)
+        let pairs = pair::make(study, method, corpus, &embedded, seed)?; // (d1, d2), filtered
+        pairing.charge(Cause::Embed, embedded.cost);
+        Ok(Self { corpus, tokens, base, embedded, pairs, pairing })
+    }
+
+    /// Tunes a synthesizer on the pairs and samples from it.
+    fn synthesize(
+        &self,
+        study: &mut Study<'_>,
+        method: Synthesis<'_>,
+        wanted: TokenCount,
+        name: &str,
+        seed: u64,
+        (ledger, findings): (&mut Ledger, &mut Findings),
+    ) -> Result<synthesize::Synthetic> {
+        let Self { corpus, tokens, base, embedded, pairs, pairing } = self;
+        let section = method.synthesizer;
+        let tuned = tune::make(study, section, corpus, tokens, base.as_ref(), pairs, seed)?; // max log p(d2 | d1)
+        let sources = synthesize::Sources { section, corpus, tokens, pairs, tuned: &tuned.artifact };
+        let drawn = synthesize::make(study, sources, wanted, seed)?; // d2 ~ p(. | d1)
+        ledger.absorb(pairing);
+        ledger.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);
+        ledger.charge(Cause::Generate, drawn.summary.cost);
+        let sources = quality::Sources {
+            section,
+            embedder: method.embedder,
+            corpus,
+            tokens,
+            pairs,
+            tuned: &tuned.artifact,
+            base: base.as_ref(),
+        };
+        let (quality, samples) = quality::make(study, sources, &drawn, seed)?;
+        findings.synthesis(name, embedded.stored, &pairs.summary, &tuned.summary, quality, samples);
+        Ok(drawn)
+    }
+}
+
+/// All rounds of synthesis; what the last one wrote.
+fn rounds(
+    study: &mut Study<'_>,
+    method: Synthesis<'_>,
+    first: Round<'_>,
+    wanted: TokenCount,
+    seed: u64,
+    ledger: &mut Ledger,
+    findings: &mut Findings,
+) -> Result<synthesize::Synthetic> {
+    let rounds = &method.synthesizer.rounds;
+    let name = |round: u32| {
+        if rounds.count > 1 { format!("seed-{seed} round {round}") } else { format!("seed-{seed}") }
+    };
+    let mut drawn = first.synthesize(study, method, wanted, &name(1), seed, (ledger, findings))?;
+    // Owned from the second on.
+    let mut before: Option<(CorpusData, tokenize::Tokens)> = None;
+    for round in 2..=rounds.count {
+        let given = before.as_ref().map_or((first.corpus, first.tokens), |(corpus, tokens)| (corpus, tokens));
+        let label = format!("round {round} seed {seed}");
+        let next = round::next(study, given, &drawn, rounds.keep, &label)?;
+        let round_of =
+            Round::of(study, method, (&next.0, &next.1), first.base.clone(), Ledger::default(), seed)?;
+        drawn = round_of.synthesize(study, method, wanted, &name(round), seed, (ledger, findings))?;
+        before = Some(next);
+    }
+    Ok(drawn)
 }
 
 /// Pairs that a plan comes to, with some to read.
@@ -208,9 +317,21 @@ pub fn pairs(
 fn base(study: &mut Study<'_>, tokens: &tokenize::Tokens, seed: u64) -> Result<crate::store::Artifact> {
     let recipe = &study.plan.recipe;
     let per_step = recipe.training.tokens_per_step;
-    let steps = recipe.base.duration.steps(per_step, tokens.pretrain.num_training_tokens());
-    let shares = [Share { source: Source::Pretrain, tokens: steps * per_step }];
-    let pretraining = Pretraining { kind: "base", arm: "", seed, steps, shares: &shares, synthetic: None };
+    let steps_of =
+        |duration: sbp_core::Duration| duration.steps(per_step, tokens.pretrain.num_training_tokens());
+    let steps = steps_of(recipe.base.duration);
+    let schedule_steps = recipe.base.schedule_duration.map_or(steps, steps_of).max(steps);
+    let shares = [Share::real(Source::Pretrain, steps * per_step)];
+    let pretraining = Pretraining {
+        kind: "base",
+        arm: "",
+        seed,
+        steps,
+        schedule_steps,
+        shares: &shares,
+        synthetic: None,
+        related: None,
+    };
     train_arm::make(study, tokens, &pretraining)
 }
 

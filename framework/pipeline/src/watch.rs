@@ -46,6 +46,8 @@ pub struct Progress<'a> {
     pub peak_flops: Option<f64>,
     /// Loss of the latest step, where there is one.
     pub loss: Option<f64>,
+    /// Share of what was made that was dropped, where there are filters.
+    pub dropped: Option<f64>,
 }
 
 /// Everyone who watches, behind one door.
@@ -122,6 +124,10 @@ pub(crate) struct TrainWatch<'w, 'a> {
     pub(crate) seed: u64,
     pub(crate) log: MetricLog,
     pub(crate) meter: Meter,
+    /// The step after which the job is to pause.
+    pub(crate) pause_after: Option<u64>,
+    /// Steps done.
+    pub(crate) at: u64,
 }
 
 /// Measures speed between one step and the next.
@@ -152,11 +158,13 @@ impl Meter {
 
 impl TrainObserver for TrainWatch<'_, '_> {
     fn resumed(&mut self, step: u64) {
+        self.at = step;
         self.log.forget_after(step);
         self.watch.event(&json!({"event": "resumed", "stage": self.stage, "step": step}));
     }
 
     fn step(&mut self, point: &TrainPoint) {
+        self.at = point.step;
         let values = [
             ("train/loss", point.loss),
             ("train/lr", point.lr),
@@ -184,11 +192,12 @@ impl TrainObserver for TrainWatch<'_, '_> {
             flops: point.flops,
             peak_flops: self.meter.peak_flops,
             loss: Some(point.loss),
+            dropped: None,
         });
     }
 
     fn stop_requested(&self) -> bool {
-        self.watch.reporter.stop_requested()
+        self.pause_after.is_some_and(|step| self.at >= step) || self.watch.reporter.stop_requested()
     }
 }
 

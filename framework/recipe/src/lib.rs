@@ -25,9 +25,10 @@ pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
-    Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection, MatchOn,
-    NearDuplicatesSection, PairsSection, Recipe, RecipeSection, SplitsSection, Storage, Synthesis,
-    SynthesizerSection, TokenizerSection, TrainingSection,
+    Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection,
+    HeldoutPairsSection, InitFrom, InitSection, Keep, MatchOn, NearDuplicatesSection, PairsSection, Recipe,
+    RecipeSection, RoundsSection, SplitsSection, Storage, Synthesis, SynthesizerSection, TokenizerSection,
+    TrainingSection,
 };
 pub use schema::{SCHEMA_VERSION, layer_schema, recipe_schema};
 pub use source::dotted;

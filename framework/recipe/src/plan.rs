@@ -109,6 +109,20 @@ impl Plan {
         Ok(most)
     }
 
+    /// Whether an arm reads related documents in one context.
+    ///
+    /// # Errors
+    /// When an arm cannot be built.
+    pub fn needs_pairs(&self) -> sbp_plugin::Result<bool> {
+        for arm in self.recipe.arms.values() {
+            let arm = arm.build(&BuildContext::default())?;
+            if catch_panic(|| arm.needs_pairs())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Every arm's budget and sources. `overhead_flops` is what the synthetic documents cost to make.
     ///
     /// # Errors
@@ -227,6 +241,8 @@ pub fn unique_tokens(supply: &Supply, source: Source) -> TokenCount {
         Source::Pretrain => supply.pretrain,
         Source::Oracle => supply.oracle,
         Source::Synthetic => supply.synthetic,
+        // The same documents, in another order.
+        Source::Related => supply.pretrain,
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Results {
     pub compute_match: Verdict,
     /// Counts of the corpus.
     pub corpus: Value,
-    /// Quality of pairs and synthetic documents, by seed.
+    /// Quality of pairs and synthetic documents, by seed, and by round where there are several.
     pub quality: BTreeMap<String, Value>,
     /// A few synthetic documents beside their seeds.
     pub samples: Vec<Sample>,
@@ -122,7 +122,7 @@ impl Findings {
 
     pub(crate) fn synthesis(
         &mut self,
-        seed: u64,
+        name: &str,
         embeddings: Stored,
         pairs: &PairSummary,
         tuning: &TuneSummary,
@@ -130,7 +130,7 @@ impl Findings {
         samples: Vec<Sample>,
     ) {
         self.quality.insert(
-            format!("seed-{seed}"),
+            name.to_owned(),
             json!({"embeddings": embeddings, "pairs": pairs, "tuning": tuning, "synthetic": quality}),
         );
         if self.samples.is_empty() {

@@ -229,6 +229,7 @@ fn quality(results: &Results, text: &mut String) {
     let number = |pointer: &'static str| move |value: &Value| value.pointer(pointer).and_then(Value::as_f64);
     let count =
         |pointer: &'static str| move |value: &Value| number(pointer)(value).map(|n| format!("{n:.0}"));
+    let fine = |pointer: &'static str| move |value: &Value| number(pointer)(value).map(|n| format!("{n:.3}"));
     let share = |pointer: &'static str| {
         move |value: &Value| number(pointer)(value).map(|n| format!("{:.1}%", 100.0 * n))
     };
@@ -254,16 +255,74 @@ fn quality(results: &Results, text: &mut String) {
     row("draws dropped", &reasons("/synthetic/dropped"));
     row("synthetic tokens asked for", &count("/synthetic/tokens_wanted"));
     row("synthetic tokens kept", &count("/synthetic/tokens"));
-    row("mean words, synthetic", &count("/synthetic/mean_words"));
-    row("mean words, real", &count("/synthetic/real_mean_words"));
-    row("duplicates among the kept", &share("/synthetic/duplicate"));
-    row("copies of a real document", &share("/synthetic/corpus_copy"));
+    row("held-out pairs: nats a token that the seed tells", &fine("/synthetic/pair_information/information"));
+    row("the same of a random seed (control)", &fine("/synthetic/pair_information/control"));
+    row("similarity to the seed: random document", &fine("/synthetic/relevance/random"));
+    row("similarity to the seed: synthetic document", &fine("/synthetic/relevance/synthetic"));
+    row("similarity to the seed: its first target", &fine("/synthetic/relevance/paired"));
     row("documents that state a fact", &share("/synthetic/facts/stating"));
     row("of these, non-factual (checked against the world)", &share("/synthetic/facts/non_factual"));
     row("statements that are true", &share("/synthetic/facts/fact_accuracy"));
     row("about the seed's subject", &share("/synthetic/facts/relevance"));
     row("seed's statements restated rightly", &share("/synthetic/facts/carried"));
     row("non-factual real documents (the reader's own error)", &share("/synthetic/facts/real_non_factual"));
+    table(&rows, text);
+    text.push('\n');
+    if let Some(first) = results.quality.values().next() {
+        published(&first["synthetic"], text);
+    }
+}
+
+/// The figures of the first seed beside the published ones (arXiv 2509.15248, table of synthetic-data quality, as reading notes
+/// give it; its judge, sample sizes and thresholds are not known).
+fn published(quality: &Value, text: &mut String) {
+    let share = |pointer: &str| {
+        quality
+            .pointer(pointer)
+            .and_then(Value::as_f64)
+            .map_or_else(String::new, |n| format!("{:.1}%", 100.0 * n))
+    };
+    let of = |figure: &str| ["as_drawn", "kept", "paired"].map(|set| share(&format!("/{set}/{figure}")));
+    let number = |figure: &str, digits: usize| {
+        ["as_drawn", "kept", "paired"].map(|set| {
+            let value = quality.pointer(&format!("/{set}/{figure}")).and_then(Value::as_f64);
+            value.map_or_else(String::new, |n| format!("{n:.digits$}"))
+        })
+    };
+    let n = quality.pointer("/kept/texts").and_then(Value::as_u64).unwrap_or(0);
+    let none = String::new;
+    let header = [
+        "figure",
+        "as drawn",
+        "kept",
+        "targets of pairs",
+        "published, 200B",
+        "1T 3B",
+        "1T 6B",
+        "published, real",
+    ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    let mut row = |name: String, own: [String; 3], published: [&str; 4]| {
+        rows.push([vec![name], own.to_vec(), published.map(str::to_owned).to_vec()].concat());
+    };
+    row("repetition".to_owned(), of("repetition"), ["4.3%", "3.9%", "2.6%", "1.8%"]);
+    row(format!("duplicate@{n} (published: @1M)"), of("duplicate"), ["0.8%", "0.8%", "0.3%", "0.7%"]);
+    let non_factual = [none(), share("/facts/non_factual"), share("/facts/real_non_factual")];
+    row("non-factual (published: by a judge)".to_owned(), non_factual, ["15.1%", "8.7%", "6.5%", "1.8%"]);
+    let irrelevant = [none(), share("/relevance/irrelevant"), none()];
+    row(
+        "irrelevant to the seed (published: by a judge)".to_owned(),
+        irrelevant,
+        ["25.6%", "7.8%", "6.0%", ""],
+    );
+    row("copy of the seed".to_owned(), of("seed_copy"), ["0.1%", "0.9%", "0.3%", ""]);
+    row("copy of D_pretrain".to_owned(), of("corpus_copy"), [""; 4]);
+    row("5-grams that are new".to_owned(), of("novel_ngrams"), [""; 4]);
+    row("words that are the seed's (coverage)".to_owned(), of("coverage"), [""; 4]);
+    row("mean fragment of the seed, words (density)".to_owned(), number("density", 1), [""; 4]);
+    row("mean words".to_owned(), number("mean_words", 0), [""; 4]);
+    row("different words".to_owned(), number("vocabulary", 0), [""; 4]);
+    text.push_str("## Quality, beside the published figures\n\n");
     table(&rows, text);
     text.push('\n');
 }

@@ -1,6 +1,7 @@
 //! Evaluation: every evaluator's scores of one trained model.
 
 use sbp_core::{Cause, Ledger};
+use sbp_plugin::ports::Precision;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::evaluator::{EvalContext, Score};
 use sbp_plugin::slots::tracker::MetricPoint;
@@ -41,14 +42,14 @@ pub(crate) fn make(
     let trained = train::summary(model)?;
     let artifact = study.make(&label, "evaluate", &inputs, &mut |study, folder| {
         let fail = failed(&label);
-        let mut opened = study.runtime.open(&model.file("checkpoint")).map_err(&fail)?;
+        let mut opened = study.runtime.open(&model.file("checkpoint"), Precision::Fp32).map_err(&fail)?;
         let mut scores = Vec::new();
         let total = study.plan.recipe.evaluators.len() as u64;
         for (index, selected) in study.plan.recipe.evaluators.iter().enumerate() {
             let mut evaluator = selected.build(&BuildContext { seed }).map_err(&fail)?;
             let mut context = EvalContext {
                 model: opened.as_mut(),
-                tokenizer: &tokens.tokenizer,
+                tokenizer: tokens.tokenizer.as_ref(),
                 heldout: &corpus.heldout,
                 questions: &corpus.questions,
             };
@@ -62,6 +63,7 @@ pub(crate) fn make(
                 flops: 0,
                 peak_flops: None,
                 loss: None,
+                dropped: None,
             });
         }
         let mut ledger = Ledger::default();

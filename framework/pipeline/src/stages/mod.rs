@@ -5,6 +5,8 @@ pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod pair;
 pub(crate) mod quality;
+pub(crate) mod related;
+pub(crate) mod round;
 pub(crate) mod synthesize;
 pub(crate) mod tokenize;
 pub(crate) mod train;

@@ -1,6 +1,7 @@
 //! Tokenizer and tokens: a byte-level BPE learned from D_pretrain alone, and every split as tokens.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sbp_core::Document;
 use sbp_plugin::ports::Tokenizer as _;
@@ -17,7 +18,7 @@ use crate::{Error, Result};
 /// The tokenised splits.
 pub(crate) struct Tokens {
     pub(crate) artifact: Artifact,
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Arc<Tokenizer>,
     /// `tokenizer.json`, to lay beside checkpoints.
     pub(crate) tokenizer_artifact: Artifact,
     pub(crate) pretrain: TokenStore,
@@ -74,7 +75,7 @@ pub(crate) fn make(study: &mut Study<'_>, corpus: &CorpusData) -> Result<Tokens>
         pretrain: TokenStore::open(&artifact.path, &[PRETRAIN])?,
         oracle: TokenStore::open(&artifact.path, &[PRETRAIN, ORACLE_REST])?,
         artifact,
-        tokenizer,
+        tokenizer: Arc::new(tokenizer),
         tokenizer_artifact,
     })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sbp_core::{Cost, Fingerprint, RootSeed};
-use sbp_plugin::ports::{BatchSource, Start, Tokenizer as _, TrainJob, TrainOutcome};
+use sbp_plugin::ports::{BatchSource, KeepCheckpoints, Start, Tokenizer as _, TrainJob, TrainOutcome};
 use sbp_plugin::registry::BuildContext;
 use sbp_recipe::TrainingSection;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::watch::{Meter, MetricLog, TrainWatch};
 use crate::{Error, Result, files};
 
 /// The figures of a finished job, `training.json` in its artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct TrainingSummary {
     pub(crate) steps: u64,
     pub(crate) cost: Cost,
@@ -31,16 +31,56 @@ pub(crate) struct Job<'j> {
     /// The arm, empty for base and tune.
     pub(crate) arm: &'j str,
     pub(crate) seed: u64,
-    pub(crate) start: Start<'j>,
+    pub(crate) start: Start,
     pub(crate) training: &'j TrainingSection,
     pub(crate) num_steps: u64,
+    /// Steps that the schedule is laid out for.
+    pub(crate) schedule_steps: u64,
     pub(crate) batches: &'j mut dyn BatchSource,
     pub(crate) identity: Fingerprint,
+    /// A step to pause after, and the checkpoints to keep beside those that the recipe asks for.
+    pub(crate) pause: Option<Pause>,
+}
+
+/// Where a job pauses, to be gone on with.
+pub(crate) struct Pause {
+    pub(crate) after: u64,
+    pub(crate) keep: KeepCheckpoints,
+}
+
+/// How far a job has come.
+pub(crate) enum Outcome {
+    Finished(TrainingSummary),
+    /// It paused after so many steps.
+    Paused(TrainingSummary),
+}
+
+impl Outcome {
+    pub(crate) fn summary(&self) -> TrainingSummary {
+        match self {
+            Self::Finished(summary) | Self::Paused(summary) => *summary,
+        }
+    }
 }
 
 /// Trains in `folder`, leaving `checkpoint/` (a Hugging Face folder with its tokenizer), `metrics.jsonl` and
 /// `training.json`.
 pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Job<'_>) -> Result<()> {
+    let outcome = run(study, tokens, folder, job)?;
+    finish(tokens, folder, outcome.summary())
+}
+
+/// Makes the folders of the models whole and writes the figures.
+pub(crate) fn finish(tokens: &Tokens, folder: &Path, summary: TrainingSummary) -> Result<()> {
+    add_tokenizer(tokens, &folder.join("checkpoint"))?;
+    for kept in files::folders_in(&folder.join("checkpoints"))? {
+        add_tokenizer(tokens, &kept)?;
+    }
+    files::write_json(&folder.join("training.json"), &summary)
+}
+
+/// Trains to the end or to the pause.
+pub(crate) fn run(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Job<'_>) -> Result<Outcome> {
     let label = job.label;
     let schedule = job.training.schedule.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
     let optimizer = job.training.optimizer.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
@@ -52,6 +92,8 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         seed: job.seed,
         log: MetricLog::new(folder.join("metrics.jsonl")),
         meter: Meter::new(study.runtime.peak_flops(job.training.precision)),
+        pause_after: job.pause.as_ref().map(|pause| pause.after),
+        at: 0,
     };
     let outcome = study.runtime.train(TrainJob {
         model: &study.plan.recipe.model,
@@ -62,6 +104,7 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         schedule: schedule.as_ref(),
         max_grad_norm: Some(job.training.max_grad_norm),
         num_steps: job.num_steps,
+        schedule_steps: job.schedule_steps,
         batches: job.batches,
         identity: job.identity,
         folder,
@@ -70,21 +113,20 @@ pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: 
         precision: job.training.precision,
         dropout: (job.training.dropout, RootSeed(job.seed)),
         checkpoint_every_secs: study.plan.recipe.execution.checkpoint_every_secs,
-        keep_checkpoints: &study.plan.recipe.execution.keep_checkpoints,
+        keep_checkpoints: job
+            .pause
+            .as_ref()
+            .map_or(&study.plan.recipe.execution.keep_checkpoints, |pause| &pause.keep),
         observer: &mut observer,
     });
     match outcome.map_err(failed(label))? {
-        TrainOutcome::Stopped { .. } => Err(Error::Stopped { stage: label.to_owned() }),
         TrainOutcome::Finished { cost, final_loss } => {
-            add_tokenizer(tokens, &folder.join("checkpoint"))?;
-            for kept in files::folders_in(&folder.join("checkpoints"))? {
-                add_tokenizer(tokens, &kept)?;
-            }
-            files::write_json(
-                &folder.join("training.json"),
-                &TrainingSummary { steps: job.num_steps, cost, final_loss },
-            )
+            Ok(Outcome::Finished(TrainingSummary { steps: job.num_steps, cost, final_loss }))
         }
+        TrainOutcome::Stopped { step, cost, loss } if observer.pause_after == Some(step) => {
+            Ok(Outcome::Paused(TrainingSummary { steps: step, cost, final_loss: loss }))
+        }
+        TrainOutcome::Stopped { .. } => Err(Error::Stopped { stage: label.to_owned() }),
     }
 }
 

@@ -7,6 +7,7 @@ use sbp_plugin::slots::arm::Share;
 use sbp_plugin::slots::mixer::{Pool, Source};
 use serde_json::{Value, json};
 
+use super::related::Related;
 use super::synthesize::Synthetic;
 use super::tokenize::Tokens;
 use super::train::{Job, train};
@@ -23,8 +24,11 @@ pub(crate) struct Pretraining<'p> {
     pub(crate) arm: &'p str,
     pub(crate) seed: u64,
     pub(crate) steps: u64,
+    /// Steps that the schedule is laid out for.
+    pub(crate) schedule_steps: u64,
     pub(crate) shares: &'p [Share],
     pub(crate) synthetic: Option<&'p Synthetic>,
+    pub(crate) related: Option<&'p Related>,
 }
 
 impl Pretraining<'_> {
@@ -38,17 +42,18 @@ impl Pretraining<'_> {
     /// What the result depends on. The arm's name is not part of it: two arms that do the same are one artifact.
     fn inputs(&self, study: &Study<'_>, tokens: &Tokens) -> Value {
         let recipe = &study.plan.recipe;
-        let uses_synthetic =
-            self.shares.iter().any(|share| share.source == Source::Synthetic && share.tokens > 0);
+        let uses = |source| self.shares.iter().any(|share| share.source == source && share.tokens > 0);
         json!({
             "model": recipe.model,
             "training": recipe.training_of(self.arm),
             "mixer": recipe.mixer.identity(),
             "seed": self.seed,
             "steps": self.steps,
+            "schedule_steps": self.schedule_steps,
             "shares": self.shares,
             "tokens": tokens.artifact.fingerprint,
-            "synthetic": self.synthetic.filter(|_| uses_synthetic).map(|synthetic| &synthetic.artifact.fingerprint),
+            "synthetic": self.synthetic.filter(|_| uses(Source::Synthetic)).map(|it| &it.artifact.fingerprint),
+            "related": self.related.filter(|_| uses(Source::Related)).map(|it| &it.artifact.fingerprint),
         })
     }
 }
@@ -68,6 +73,7 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
             Source::Pretrain => &tokens.pretrain,
             Source::Oracle => &tokens.oracle,
             Source::Synthetic => what.synthetic.map_or(&empty, |synthetic| &synthetic.tokens),
+            Source::Related => what.related.map_or(&empty, |related| &related.tokens),
         };
         let shares: Vec<&Share> = what.shares.iter().filter(|share| share.tokens > 0).collect();
         let pools: Vec<Pool<'_>> = shares
@@ -76,6 +82,7 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
                 source: share.source,
                 lengths: store_of(share.source).lengths(),
                 tokens: share.tokens,
+                max_passes: share.max_passes,
             })
             .collect();
         let stores = shares.iter().map(|share| store_of(share.source)).collect();
@@ -98,8 +105,10 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
             start: Start::Fresh(root.stream("init", &[])),
             training: &training,
             num_steps: what.steps,
+            schedule_steps: what.schedule_steps,
             batches: &mut batches,
             identity: Store::fingerprint(stage, &inputs),
+            pause: None,
         };
         train(study, tokens, folder, job)
     })

@@ -28,8 +28,10 @@ const ENDINGS: [&str; 11] = [
 ];
 
 /// The sets that a recipe names.
+#[derive(Clone)]
 pub(crate) struct EvaluationSets(Vec<EvaluationSet>);
 
+#[derive(Clone)]
 struct EvaluationSet {
     name: String,
     texts: Vec<String>,

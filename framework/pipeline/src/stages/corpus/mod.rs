@@ -10,6 +10,7 @@ mod split;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sbp_core::Document;
 use sbp_plugin::registry::BuildContext;
@@ -30,7 +31,7 @@ const LABEL: &str = "corpus";
 /// The corpus as the study uses it.
 pub(crate) struct CorpusData {
     pub(crate) artifact: Artifact,
-    pub(crate) source: Box<dyn Corpus>,
+    pub(crate) source: Arc<dyn Corpus>,
     pub(crate) pretrain: Vec<Document>,
     pub(crate) heldout: Vec<Document>,
     pub(crate) questions: Vec<Question>,
@@ -109,7 +110,7 @@ pub(crate) fn make(study: &mut Study<'_>) -> Result<CorpusData> {
         questions: files::read_lines(&artifact.file("questions.jsonl"))?,
         summary,
         evaluation_sets,
-        source,
+        source: Arc::from(source),
         artifact,
     })
 }

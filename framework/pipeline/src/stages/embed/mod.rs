@@ -8,6 +8,7 @@ use std::path::Path;
 
 use sbp_core::Cost;
 use sbp_plugin::Selected;
+use sbp_plugin::ports::Precision;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots;
 use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
@@ -128,7 +129,7 @@ fn embed(
     let fail = failed(label);
     embedder.prepare(&corpus.pretrain).map_err(&fail)?;
     let mut model = match base {
-        Some(base) => Some(study.runtime.open(&base.file("checkpoint")).map_err(&fail)?),
+        Some(base) => Some(study.runtime.open(&base.file("checkpoint"), Precision::Fp32).map_err(&fail)?),
         None => None,
     };
     let total = corpus.pretrain.len();
@@ -149,6 +150,7 @@ fn embed(
                 flops: 0,
                 peak_flops: None,
                 loss: None,
+                dropped: None,
             });
         };
         let mut context = EmbedContext {
@@ -156,7 +158,7 @@ fn embed(
                 Some(model) => Some(model.as_mut()),
                 None => None,
             },
-            tokenizer: &tokens.tokenizer,
+            tokenizer: tokens.tokenizer.as_ref(),
             open_encoder: &mut |folder, options| runtime.open_encoder(folder, options),
             cost: &mut cost,
             progress: &mut progress,

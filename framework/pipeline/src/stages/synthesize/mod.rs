@@ -1,0 +1,360 @@
+//! Synthesis: sample documents from the synthesizer, seeded by every document of D_pretrain, until there are as
+//! many tokens after filters as the arms ask for, to the token.
+//!
+//! Every seed document gets its first draws, in random order, before any gets more. A draw is on the disk as soon as it ends,
+//! so that a restart loses those under way alone; the text does not depend on restarts.
+
+mod draws;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sbp_core::{Cost, DocId, RootSeed, SyntheticDocument};
+use sbp_plugin::ports::{Completion, Tokenizer as _};
+use sbp_plugin::registry::BuildContext;
+use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
+use sbp_plugin::slots::synthesizer::Request;
+use sbp_recipe::SynthesizerSection;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use self::draws::{Record, Shard};
+use super::corpus::{CorpusData, HELDOUT};
+use super::pair::Pairs;
+use super::tokenize::Tokens;
+use super::tune::{Room, Seeds, views};
+use super::{Study, failed};
+use crate::leakage::LeakageGuard;
+use crate::store::Artifact;
+use crate::token_store::{SHARD_DOCUMENTS, TokenStore, Writer};
+use crate::watch::Progress;
+use crate::{Error, Result, files};
+
+/// Draws of a shard: of the first, and at least and at most of another. What is sampled beyond the budget is lost, so that
+/// the last are small.
+const FIRST_SHARD: usize = 512;
+const SMALLEST_SHARD: usize = 64;
+const LARGEST_SHARD: usize = 8192;
+
+/// Name of the accepted documents as tokens.
+const ACCEPTED: &str = "accepted";
+
+/// Folder of the draws in the artifact.
+const DRAWS: &str = "draws";
+
+/// What the synthesizer wrote and the filters kept.
+pub(crate) struct Synthetic {
+    pub(crate) artifact: Artifact,
+    /// The accepted documents, in the order they were drawn.
+    pub(crate) documents: Vec<SyntheticDocument>,
+    pub(crate) tokens: TokenStore,
+    pub(crate) summary: Summary,
+}
+
+/// Counts of the synthesis, `summary.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) drawn: usize,
+    pub(crate) accepted: usize,
+    /// Training tokens of the accepted documents.
+    pub(crate) tokens: u64,
+    /// Training tokens asked for.
+    pub(crate) wanted: u64,
+    /// Dropped documents by reason.
+    pub(crate) dropped: BTreeMap<String, usize>,
+    pub(crate) cost: Cost,
+}
+
+/// What a synthesis is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) section: &'a SynthesizerSection,
+    pub(crate) corpus: &'a CorpusData,
+    pub(crate) tokens: &'a Tokens,
+    pub(crate) pairs: &'a Pairs,
+    /// The tuned synthesizer.
+    pub(crate) tuned: &'a Artifact,
+}
+
+pub(crate) fn make(study: &mut Study<'_>, from: Sources<'_>, wanted: u64, seed: u64) -> Result<Synthetic> {
+    let label = format!("synthesize seed {seed}");
+    let splits = &study.plan.recipe.splits;
+    let section = from.section;
+    let filters: Vec<_> = section.filters.iter().map(|filter| filter.identity()).collect();
+    let inputs = json!({
+        "synthesizer": from.tuned.fingerprint,
+        "objective": section.objective.identity(),
+        "sampling": section.sampling.identity(),
+        "precision": section.precision,
+        "filters": filters,
+        "max_draws_per_seed": section.max_draws_per_seed,
+        "draws_at_once": section.draws_at_once,
+        "contamination": [json!(splits.contamination_ngram), json!(splits.contamination_share)],
+        "wanted": wanted,
+        "seed": seed,
+    });
+    let artifact = study.make(&label, "synthesize", &inputs, &mut |study, folder| {
+        let summary = sample(study, from, wanted, seed, &label, folder)?;
+        if summary.tokens < wanted {
+            study.watch.warn(&format!(
+                "{label}: {} of {wanted} tokens after {} draws for each seed document; the rest of the budget goes to real documents",
+                summary.tokens, section.max_draws_per_seed
+            ));
+        }
+        files::write_json(&folder.join("summary.json"), &summary)
+    })?;
+    let kept = all_records(&artifact)?.into_iter().filter(|record| record.verdict.is_keep());
+    let documents = kept.map(|record| record.document).collect();
+    let tokens = TokenStore::open(&artifact.path, &[ACCEPTED])?;
+    Ok(Synthetic { summary: files::read_json(&artifact.file("summary.json"))?, documents, tokens, artifact })
+}
+
+/// Every draw with its verdict, in the order they were asked for.
+fn all_records(artifact: &Artifact) -> Result<Vec<Record>> {
+    let mut all = Vec::new();
+    for number in 0.. {
+        match Shard::read_whole(&artifact.file(DRAWS), number)? {
+            Some(records) => all.extend(records),
+            None => break,
+        }
+    }
+    Ok(all)
+}
+
+impl Synthetic {
+    /// All draws that hold any text, those that were dropped too.
+    pub(crate) fn all_draws(&self) -> Result<Vec<SyntheticDocument>> {
+        let drawn = all_records(&self.artifact)?.into_iter().map(|record| record.document);
+        Ok(drawn.filter(|document| !document.text.trim().is_empty()).collect())
+    }
+}
+
+/// Samples until enough is accepted; leaves every draw with its verdict, and the accepted ones as tokens.
+fn sample(
+    study: &mut Study<'_>,
+    from: Sources<'_>,
+    wanted: u64,
+    seed: u64,
+    label: &str,
+    folder: &Path,
+) -> Result<Summary> {
+    let fail = failed(label);
+    let Sources { section, corpus, tokens, pairs, tuned } = from;
+    let build = BuildContext { seed };
+    let objective = section.objective.build(&build).map_err(&fail)?;
+    let mut sampler = section.sampling.build(&build).map_err(&fail)?;
+    let filters = section.filters.iter().map(|filter| {
+        let mut filter = filter.build(&build)?;
+        filter.prepare(&corpus.pretrain)?;
+        Ok(filter)
+    });
+    let judge = Judge {
+        corpus,
+        tokens,
+        filters: filters.collect::<sbp_plugin::Result<_>>().map_err(&fail)?,
+        guard: guard(study, corpus),
+    };
+    let room = Room::of(section, study.plan.recipe.model.context_length, seed)?;
+    let seeds = Seeds::new(&corpus.pretrain, &tokens.pretrain, pairs, room);
+    let end_of_text = tokens.tokenizer.markers().end_of_text;
+    let root = RootSeed(seed);
+    let draws = folder.join(DRAWS);
+    files::create_folder(&draws)?;
+    let mut model = study.runtime.open(&tuned.file("checkpoint"), section.precision).map_err(&fail)?;
+
+    let mut order = order(section, corpus, root);
+    let mut made = Made { wanted, ..Made::default() };
+    for number in 0.. {
+        let places: Vec<(usize, u32)> = order.by_ref().take(made.next_shard()).collect();
+        if places.is_empty() || made.tokens >= wanted {
+            break;
+        }
+        let room = wanted - made.tokens;
+        if let Some(records) = Shard::read_whole(&draws, number)? {
+            made.add(records);
+            continue;
+        }
+        let mut shard = Shard::open(&draws, number)?;
+        let id = |row: usize| corpus.pretrain[row].id;
+        let missing = places.iter().filter(|&&(row, draw)| !shard.has(id(row), draw));
+        let requests: Vec<Request> = missing
+            .map(|&(row, draw)| {
+                let seeds = seeds.of(row, None);
+                let prompt = objective.prompt(&views(&seeds), tokens.tokenizer.markers());
+                Request { seed: id(row), draw, prompt }
+            })
+            .collect();
+        // What the slot's error type cannot carry.
+        let mut stopped = None;
+        let reporter = &mut study.watch.reporter;
+        let sampled =
+            sampler.sample(model.as_mut(), &requests, end_of_text, root, &mut |place, completion| {
+                let request = &requests[place];
+                let record = judge.record(request, seeds.row(request.seed), completion)?;
+                if let Err(error) = shard.add(record) {
+                    stopped = Some(error);
+                } else if reporter.stop_requested() {
+                    stopped = Some(Error::Stopped { stage: label.to_owned() });
+                }
+                reporter.progress(&made.progress(label, shard.records()));
+                if stopped.is_some() { Err("stopped".into()) } else { Ok(()) }
+            });
+        if let Some(error) = stopped {
+            return Err(error);
+        }
+        sampled.map_err(&fail)?;
+        let asked: Vec<(DocId, u32)> = places.iter().map(|&(row, draw)| (id(row), draw)).collect();
+        made.add(shard.finish(&asked, room)?);
+    }
+    made.finish(folder, tokens, &fail)
+}
+
+/// Every draw that may be made: rounds of `draws_at_once` draws for every row, each round in an order of its own.
+fn order<'a>(
+    section: &SynthesizerSection,
+    corpus: &'a CorpusData,
+    root: RootSeed,
+) -> impl Iterator<Item = (usize, u32)> + use<'a> {
+    let (most, at_once) = (section.max_draws_per_seed, section.draws_at_once.max(1));
+    (0..most).step_by(at_once as usize).flat_map(move |first| {
+        let order = root.stream("order/seeds", &[u64::from(first)]).permutation(corpus.pretrain.len());
+        let draws = first..most.min(first + at_once);
+        order.into_iter().flat_map(move |row| draws.clone().map(move |draw| (row as usize, draw)))
+    })
+}
+
+/// What there is so far.
+#[derive(Default)]
+struct Made {
+    wanted: u64,
+    records: Vec<Record>,
+    tokens: u64,
+}
+
+impl Made {
+    fn add(&mut self, records: Vec<Record>) {
+        self.tokens += records.iter().map(Record::kept_tokens).sum::<u64>();
+        self.records.extend(records);
+    }
+
+    /// Draws that are likely to give what is missing. A function of what whole shards hold, so that a restart asks for the
+    /// same.
+    fn next_shard(&self) -> usize {
+        if self.records.is_empty() {
+            return FIRST_SHARD;
+        }
+        let per_draw = self.tokens as f64 / self.records.len() as f64;
+        let likely = self.wanted.saturating_sub(self.tokens) as f64 / per_draw;
+        // As a whole number, which infinity has too.
+        (likely.ceil() as usize).clamp(SMALLEST_SHARD, LARGEST_SHARD)
+    }
+
+    /// With what the shard under way has.
+    fn progress<'p>(&self, label: &'p str, under_way: impl Iterator<Item = &'p Record>) -> Progress<'p> {
+        let (mut tokens, mut cost, mut dropped, mut drawn) = (self.tokens, Cost::default(), 0_usize, 0_usize);
+        for record in under_way {
+            tokens += record.kept_tokens();
+            cost.add(record.cost);
+            dropped += usize::from(!record.verdict.is_keep());
+            drawn += 1;
+        }
+        Progress {
+            stage: label,
+            done: tokens.min(self.wanted),
+            total: self.wanted,
+            unit: "tokens",
+            tokens: cost.tokens,
+            flops: cost.flops,
+            peak_flops: None,
+            loss: None,
+            dropped: Some(dropped as f64 / drawn.max(1) as f64),
+        }
+    }
+
+    /// Writes the accepted documents as tokens.
+    fn finish(
+        self,
+        folder: &Path,
+        tokens: &Tokens,
+        fail: &dyn Fn(sbp_plugin::Error) -> Error,
+    ) -> Result<Summary> {
+        let mut dropped = BTreeMap::new();
+        let mut accepted = Vec::new();
+        let mut cost = Cost::default();
+        for record in &self.records {
+            cost.add(record.cost);
+            match &record.verdict {
+                Verdict::Keep => {
+                    let mut text = tokens.tokenizer.encode(&record.document.text).map_err(fail)?;
+                    // The last is cut to what the budget has room for, its end marker included.
+                    text.truncate(record.training_tokens as usize - 1);
+                    accepted.push(text);
+                }
+                Verdict::Drop(reason) => *dropped.entry(reason.clone()).or_insert(0) += 1,
+            }
+        }
+        let mut writer = Writer::new(folder, ACCEPTED, tokens.tokenizer.vocab_size())?;
+        for shard in accepted.chunks(SHARD_DOCUMENTS) {
+            writer.shard(|| Ok(shard.to_vec()))?;
+        }
+        Ok(Summary {
+            drawn: self.records.len(),
+            accepted: accepted.len(),
+            tokens: self.tokens,
+            wanted: self.wanted,
+            dropped,
+            cost,
+        })
+    }
+}
+
+/// Everything that decides on a draw.
+struct Judge<'a> {
+    corpus: &'a CorpusData,
+    tokens: &'a Tokens,
+    filters: Vec<Box<dyn DocumentFilter>>,
+    guard: LeakageGuard,
+}
+
+impl Judge<'_> {
+    fn record(&self, request: &Request, row: usize, completion: Completion) -> sbp_plugin::Result<Record> {
+        let text = self.tokens.tokenizer.decode(&completion.tokens)?;
+        let training_tokens = self.tokens.tokenizer.encode(&text)?.len() as u32 + 1;
+        let document = SyntheticDocument {
+            seed: request.seed,
+            draw: request.draw,
+            text,
+            num_tokens: completion.tokens.len() as u32 + u32::from(completion.finished),
+            log_prob: completion.log_prob,
+            finished: completion.finished,
+        };
+        let verdict = self.verdict(&document, &self.corpus.pretrain[row]);
+        Ok(Record { document, verdict, training_tokens, cost: completion.cost })
+    }
+
+    fn verdict(&self, document: &SyntheticDocument, seed: &sbp_core::Document) -> Verdict {
+        if document.text.trim().is_empty() {
+            return Verdict::drop("empty");
+        }
+        if self.guard.is_contaminated(&document.text) {
+            return Verdict::drop("contaminated");
+        }
+        let verdicts = self.filters.iter().map(|filter| filter.judge(document, seed));
+        verdicts.into_iter().find(|verdict| !verdict.is_keep()).unwrap_or(Verdict::Keep)
+    }
+}
+
+/// Evaluation text must not come back through the synthesizer.
+fn guard(study: &Study<'_>, corpus: &CorpusData) -> LeakageGuard {
+    let splits = &study.plan.recipe.splits;
+    let questions: Vec<String> = corpus
+        .questions
+        .iter()
+        .map(|question| format!("{}{}", question.context, question.choices[question.answer]))
+        .collect();
+    let mut guard = LeakageGuard::new(splits.contamination_ngram, splits.contamination_share);
+    guard.guard(HELDOUT, corpus.heldout.iter().map(|document| document.text.as_str()));
+    guard.guard("questions", questions.iter().map(String::as_str));
+    corpus.evaluation_sets.guard(&mut guard);
+    guard
+}
