@@ -3,9 +3,12 @@
 //! `generate_bench make FOLDER SIZE`, where SIZE is `small` or `medium`, leaves fresh weights in
 //! FOLDER/checkpoint, a Hugging Face folder, so that any other program can do the same job.
 //!
-//! `generate_bench FOLDER PROMPTS_FILE BATCH THREADS MAX_NEW_TOKENS` opens such a folder and continues the
-//! prompts, a JSON list of lists of tokens. The last token of the vocabulary ends a completion. Completions
-//! go beside the prompts, as `completions-sbp.json`.
+//! `generate_bench prompts CHECKPOINT TEXTS COUNT MOST PROMPTS_FILE` makes prompts of the first texts of a JSONL
+//! file, as the objective `conditional` makes them of seed documents, each of at most MOST tokens.
+//!
+//! `generate_bench FOLDER PROMPTS_FILE BATCH THREADS MAX_NEW_TOKENS` opens a Hugging Face folder and continues
+//! the prompts, `{"stop": token, "prompts": [[token, ...], ...]}`. Completions go beside the prompts, as
+//! `completions-sbp.json`.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::fs;
@@ -22,9 +25,12 @@ use sbp_plugin::ports::{
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
 use sbp_testkit::PlainAdamW;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokenizers::Tokenizer;
 
 const USAGE: &str = "usage: generate_bench make FOLDER SIZE\n       \
+                     generate_bench prompts CHECKPOINT TEXTS COUNT MOST PROMPTS_FILE\n       \
                      generate_bench FOLDER PROMPTS_FILE BATCH THREADS MAX_NEW_TOKENS";
 
 fn main() -> Result<()> {
@@ -33,16 +39,21 @@ fn main() -> Result<()> {
     native::tune_allocator();
     match arguments.as_slice() {
         ["make", folder, size] => make(Path::new(folder), size)?,
+        ["prompts", checkpoint, texts, count, most, to] => {
+            prompts(Path::new(checkpoint), Path::new(texts), count.parse()?, most.parse()?, Path::new(to))?;
+        }
         [folder, prompts, batch_size, threads, max_new_tokens] => {
             let ready = device::init("cpu".parse()?, NonZeroUsize::new(threads.parse()?))?;
+            let prompts = Path::new(prompts);
+            let job: Job = serde_json::from_slice(&fs::read(prompts)?)?;
             let how = Decoding {
                 temperature: 0.0,
                 max_new_tokens: max_new_tokens.parse()?,
-                stop: last_token(Path::new(folder))?,
+                stop: job.stop,
                 batch_size: batch_size.parse()?,
                 ..Decoding::default()
             };
-            generate(&mut TorchRuntime::new(ready), Path::new(folder), Path::new(prompts), &how)?;
+            generate(&mut TorchRuntime::new(ready), Path::new(folder), prompts, &job.prompts, &how)?;
         }
         _ => return Err(USAGE.into()),
     }
@@ -80,6 +91,36 @@ fn size(name: &str) -> Result<(ModelConfig, usize)> {
         }
         other => Err(format!("no size `{other}`; there are `small` and `medium`").into()),
     }
+}
+
+/// What both sides are to continue.
+#[derive(Serialize, Deserialize)]
+struct Job {
+    stop: TokenId,
+    prompts: Vec<Vec<TokenId>>,
+}
+
+/// Prompts as the objective `conditional` makes them.
+fn prompts(checkpoint: &Path, texts: &Path, count: usize, most: usize, to: &Path) -> Result<()> {
+    let tokenizer = Tokenizer::from_file(checkpoint.join("tokenizer.json"))?;
+    let marker = |name: &str| {
+        let id = tokenizer.token_to_id(name);
+        id.ok_or_else(|| format!("the tokenizer beside the checkpoint has no {name}"))
+    };
+    let (stop, related) = (marker("<|endoftext|>")?, marker("<|related|>")?);
+    let text = fs::read_to_string(texts)?;
+    let mut prompts = Vec::new();
+    for line in text.lines().take(count) {
+        let document: Value = serde_json::from_str(line)?;
+        let text = document["text"].as_str().ok_or("a line without `text`")?;
+        let tokens = tokenizer.encode(text, false)?;
+        let tokens = &tokens.get_ids()[..tokens.len().min(most.saturating_sub(2))];
+        prompts.push([&[stop], tokens, &[related]].concat());
+    }
+    fs::write(to, serde_json::to_vec(&Job { stop, prompts })?)?;
+    let config: Value = serde_json::from_slice(&fs::read(checkpoint.join("config.json"))?)?;
+    println!("vocab_size {}", config["vocab_size"]);
+    Ok(())
 }
 
 /// A training of no step at all, which leaves the fresh weights.
@@ -138,8 +179,13 @@ impl TrainObserver for NoStep {
 }
 
 /// Continues all prompts, after a few of them to warm up.
-fn generate(runtime: &mut TorchRuntime, folder: &Path, path: &Path, how: &Decoding) -> Result<()> {
-    let prompts: Vec<Vec<TokenId>> = serde_json::from_slice(&fs::read(path)?)?;
+fn generate(
+    runtime: &mut TorchRuntime,
+    folder: &Path,
+    path: &Path,
+    prompts: &[Vec<TokenId>],
+    how: &Decoding,
+) -> Result<()> {
     let first = |count: usize| -> Vec<Prompt> {
         let rng = |place| RootSeed(1).stream("prompt", &[place as u64]);
         let prompts = prompts.iter().take(count).enumerate();
@@ -163,13 +209,6 @@ fn generate(runtime: &mut TorchRuntime, folder: &Path, path: &Path, how: &Decodi
     println!("tokens {num_tokens}");
     println!("tokens_per_second {:.2}", num_tokens as f64 / seconds);
     Ok(())
-}
-
-/// The token that ends a completion, known to whoever reads the folder.
-fn last_token(folder: &Path) -> Result<TokenId> {
-    let config: Value = serde_json::from_slice(&fs::read(folder.join("config.json"))?)?;
-    let vocab_size = config["vocab_size"].as_u64().ok_or("config.json has no vocab_size")?;
-    Ok(TokenId::try_from(vocab_size.saturating_sub(1))?)
 }
 
 /// Most memory this process held at once, in MiB, as Linux counts it.

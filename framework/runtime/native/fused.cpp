@@ -210,6 +210,45 @@ int sbp_cross_entropy(void *logits, void *targets, void *weights, void **losses)
   });
 }
 
+int sbp_attend_cached(void *q, void *keys, void *values, void *positions, void **y) {
+  return sbp::guarded([&] {
+    c10::NoGradGuard no_grad;
+    const Tensor &query = sbp::tensor(q), &key = sbp::tensor(keys), &value = sbp::tensor(values);
+    const Tensor &position = sbp::tensor(positions);
+    check_rows(query, "queries");
+    check_rows(key, "keys");
+    check_rows(value, "values");
+    const int64_t n = query.size(0), rows = key.size(0), t = key.size(1);
+    const kernels::Heads heads{query.size(1), key.size(2), query.size(2)};
+    TORCH_CHECK(key.sizes() == value.sizes() && key.size(3) == heads.width && heads.queries % heads.keys == 0 && n <= rows,
+                "queries ", query.sizes(), ", keys ", key.sizes(), " and values ", value.sizes(), " do not fit together");
+    TORCH_CHECK(position.is_contiguous() && position.scalar_type() == at::kLong && position.numel() == n,
+                "there must be a position for every row");
+    const int64_t *places = position.const_data_ptr<int64_t>();
+    for (int64_t row = 0; row < n; ++row) {
+      TORCH_CHECK(places[row] >= 0 && places[row] < t, "position ", places[row], " is outside the cache of ", t);
+    }
+    Tensor result = at::empty_like(query);
+    float *to = out(result);
+    at::parallel_for(0, n * heads.keys, 4, [&](int64_t begin, int64_t end) {
+      std::vector<float> scores(t);
+      kernels::attend_cached(begin, end, heads, t, places, in(query), in(key), in(value), to, scores.data());
+    });
+    *y = new Tensor(result);
+  });
+}
+
+int sbp_greatest(void *logits, int64_t *places, float *log_probs) {
+  return sbp::guarded([&] {
+    const Tensor &x = sbp::tensor(logits);
+    check_rows(x, "logits");
+    TORCH_CHECK(x.dim() == 2 && x.size(1) > 0, "logits ", x.sizes());
+    at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
+      kernels::greatest(begin, end, x.size(1), in(x), places, log_probs);
+    });
+  });
+}
+
 int sbp_add_rows(void *table, void *ids, void *rows) {
   return sbp::guarded([&] {
     c10::NoGradGuard no_grad;

@@ -161,6 +161,99 @@ SBP_WIDE void rotate_heads_backward(int64_t begin, int64_t end, Heads heads, con
   }
 }
 
+namespace {
+
+// As `attend_cached`, for a width that the compiler knows where it is called with a number, so that a head stays in registers.
+inline __attribute__((always_inline)) void attend_width(const int64_t width, int64_t begin, int64_t end, Heads heads,
+                                                        int64_t t, const int64_t *positions, const float *q,
+                                                        const float *keys, const float *values, float *y,
+                                                        float *scores) {
+  const int64_t stride = heads.keys * width, group = heads.queries / heads.keys;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(width));
+  for (int64_t work = begin; work < end; ++work) {
+    const int64_t row = work / heads.keys, head = work % heads.keys, seen = positions[row] + 1;
+    const float *own = q + (row * heads.queries + head * group) * width;
+    const float *key = keys + row * t * stride + head * width, *value = values + row * t * stride + head * width;
+    float *out = y + (row * heads.queries + head * group) * width;
+    for (int64_t query = 0; query < group; ++query) {
+      const float *x = own + query * width;
+      float most = -INFINITY;
+      for (int64_t position = 0; position < seen; ++position) {
+        const float *at = key + position * stride;
+        float dot = 0.0f;
+#pragma omp simd reduction(+ : dot)
+        for (int64_t i = 0; i < width; ++i) {
+          dot += x[i] * at[i];
+        }
+        dot *= scale;
+        scores[position] = dot;
+        most = dot > most ? dot : most;
+      }
+      float total = 0.0f;
+#pragma omp simd reduction(+ : total)
+      for (int64_t position = 0; position < seen; ++position) {
+        scores[position] = exponential(scores[position] - most);
+        total += scores[position];
+      }
+      const float share = 1.0f / total;
+      float *to = out + query * width;
+      float sum[128];
+      float *into = width <= 128 ? sum : to;
+      std::memset(into, 0, width * sizeof(float));
+      for (int64_t position = 0; position < seen; ++position) {
+        const float *at = value + position * stride;
+        const float weight = scores[position];
+#pragma omp simd
+        for (int64_t i = 0; i < width; ++i) {
+          into[i] += weight * at[i];
+        }
+      }
+#pragma omp simd
+      for (int64_t i = 0; i < width; ++i) {
+        to[i] = into[i] * share;
+      }
+    }
+  }
+}
+
+} // namespace
+
+SBP_WIDE void attend_cached(int64_t begin, int64_t end, Heads heads, int64_t t, const int64_t *positions, const float *q,
+                            const float *keys, const float *values, float *y, float *scores) {
+  switch (heads.width) {
+  case 32:
+    return attend_width(32, begin, end, heads, t, positions, q, keys, values, y, scores);
+  case 64:
+    return attend_width(64, begin, end, heads, t, positions, q, keys, values, y, scores);
+  case 128:
+    return attend_width(128, begin, end, heads, t, positions, q, keys, values, y, scores);
+  default:
+    return attend_width(heads.width, begin, end, heads, t, positions, q, keys, values, y, scores);
+  }
+}
+
+SBP_WIDE void greatest(int64_t begin, int64_t end, int64_t v, const float *logits, int64_t *places, float *log_probs) {
+  for (int64_t row = begin; row < end; ++row) {
+    const float *x = logits + row * v;
+    float most = -INFINITY;
+#pragma omp simd reduction(max : most)
+    for (int64_t i = 0; i < v; ++i) {
+      most = x[i] > most ? x[i] : most;
+    }
+    float total = 0.0f;
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = 0; i < v; ++i) {
+      total += exponential(x[i] - most);
+    }
+    int64_t place = 0;
+    while (place + 1 < v && !(x[place] == most)) {
+      ++place;
+    }
+    places[row] = place;
+    log_probs[row] = -std::log(total);
+  }
+}
+
 SBP_WIDE void swiglu(int64_t begin, int64_t end, const float *gate, const float *up, float *out) {
 #pragma omp simd
   for (int64_t i = begin; i < end; ++i) {

@@ -33,6 +33,14 @@ void rotate_heads_backward(int64_t begin, int64_t end, Heads heads, const float 
                            const float *k_gain, const float *cos_sin, const int64_t *positions, const float *rstd,
                            const float *d_q, const float *d_k, const float *d_v, float *d_qkv, float *d_gain);
 
+// y[row] [h k]: what the queries q[row] [h k] of one new token attend to in row `row` of a cache, [rows, t, g k], at positions 0
+// to positions[row]. `scores` is scratch of t floats. Work is numbered row by row and, within, by key head.
+void attend_cached(int64_t begin, int64_t end, Heads heads, int64_t t, const int64_t *positions, const float *q,
+                   const float *keys, const float *values, float *y, float *scores);
+
+// For rows of v logits: the first greatest, and its logarithm of softmax.
+void greatest(int64_t begin, int64_t end, int64_t v, const float *logits, int64_t *places, float *log_probs);
+
 // out = silu(gate) * up, element by element.
 void swiglu(int64_t begin, int64_t end, const float *gate, const float *up, float *out);
 void swiglu_backward(int64_t begin, int64_t end, const float *gate, const float *up, const float *d_out, float *d_gate,

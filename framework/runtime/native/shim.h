@@ -33,6 +33,10 @@ int sbp_add_product(void *sum, void *a, void *b);
 
 // Not differentiable: logits become their gradient. Losses are a new tensor, one a row.
 int sbp_cross_entropy(void *logits, void *targets, void *weights, void **losses);
+// Not differentiable, see kernels.h: q [n, h, k], keys and values [rows, t, g, k], n positions; y is new.
+int sbp_attend_cached(void *q, void *keys, void *values, void *positions, void **y);
+// Of each row of logits, into places for as many.
+int sbp_greatest(void *logits, int64_t *places, float *log_probs);
 // table[ids[i]] += rows[i], in an order that only the number of threads decides.
 int sbp_add_rows(void *table, void *ids, void *rows);
 

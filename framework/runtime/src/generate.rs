@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::language_model::{OpenedModel, group_size, to_vec};
 use crate::model::Tokens;
 use crate::model::cache::Cache;
+use crate::model::is_fused;
+use crate::native::fused::greatest;
 use crate::native::products::linear;
 use crate::sampling::draw;
 
@@ -199,6 +201,11 @@ fn step(model: &OpenedModel, rows: &[Row], cache: &mut Cache) -> Result<Tensor> 
 /// Chooses the next token of every row.
 fn choose(logits_rv: &Tensor, rows: &mut [Row], how: &Decoding) -> Result<()> {
     let logits_rv = logits_rv.f_to_kind(Kind::Float)?;
+    if how.temperature == 0.0 && is_fused(&logits_rv) {
+        let (chosen, log_probs) = greatest(&logits_rv)?;
+        emit(rows, chosen, log_probs, how);
+        return Ok(());
+    }
     let chosen: Vec<i64> = if how.temperature == 0.0 {
         // The first of equals, as libtorch documents.
         Vec::try_from(logits_rv.f_argmax(1, false)?.f_to_device(tch::Device::Cpu)?)?
@@ -211,13 +218,17 @@ fn choose(logits_rv: &Tensor, rows: &mut [Row], how: &Decoding) -> Result<()> {
     };
     let chosen_r1 = Tensor::f_from_slice(&chosen)?.f_unsqueeze(1)?.f_to_device(logits_rv.device())?;
     let log_probs = to_vec(&logits_rv.f_log_softmax(1, Kind::Float)?.f_gather(1, &chosen_r1, false)?)?;
+    emit(rows, chosen, log_probs, how);
+    Ok(())
+}
+
+fn emit(rows: &mut [Row], chosen: Vec<i64>, log_probs: Vec<f32>, how: &Decoding) {
     for ((row, token), log_prob) in rows.iter_mut().zip(chosen).zip(log_probs) {
         let token = token as TokenId;
         row.emitted.push(token);
         row.log_prob += f64::from(log_prob);
         row.finished = token == how.stop;
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Dims;
 use crate::error::Result;
+use crate::native::fused;
 
 /// The cache of one layer.
 pub(crate) struct LayerCache {
@@ -29,6 +30,11 @@ impl LayerCache {
             let _same = cache.f_view([r * t, g, k])?.f_index_copy_(0, slots_n, new)?;
         }
         Ok(())
+    }
+
+    /// What the new tokens of the first rows attend to, each at its position.
+    pub(crate) fn attend(&self, q_nhk: &Tensor, positions_n: &Tensor) -> Result<Tensor> {
+        fused::attend_cached(q_nhk, &self.keys_rtgk, &self.values_rtgk, positions_n)
     }
 
     /// Views of the first `rows` rows and `t` positions, heads first.

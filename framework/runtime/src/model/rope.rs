@@ -47,6 +47,11 @@ pub(crate) struct HeadNorms {
 }
 
 impl Rotations {
+    /// The position of each token.
+    pub(crate) fn positions(&self) -> &Tensor {
+        &self.positions_n
+    }
+
     /// From projections `[n, (h + 2 g) k]`: queries `[n, h, k]` and keys `[n, g, k]`, normalised and turned, and values
     /// `[n, g, k]`.
     pub(crate) fn heads(&self, dims: &Dims, norms: &HeadNorms, qkv_no: &Tensor) -> Result<[Tensor; 3]> {

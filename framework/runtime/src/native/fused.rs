@@ -35,6 +35,14 @@ unsafe extern "C" {
     ) -> c_int;
     fn sbp_swiglu(gate: Pointer, up: Pointer, y: *mut Pointer) -> c_int;
     fn sbp_cross_entropy(logits: Pointer, targets: Pointer, weights: Pointer, losses: *mut Pointer) -> c_int;
+    fn sbp_attend_cached(
+        q: Pointer,
+        keys: Pointer,
+        values: Pointer,
+        positions: Pointer,
+        y: *mut Pointer,
+    ) -> c_int;
+    fn sbp_greatest(logits: Pointer, places: *mut i64, log_probs: *mut f32) -> c_int;
     fn sbp_add_rows(table: Pointer, ids: Pointer, rows: Pointer) -> c_int;
     fn sbp_backward(
         num_outputs: usize,
@@ -128,6 +136,37 @@ pub(crate) fn cross_entropy_(logits_cv: &Tensor, targets_c: &Tensor, weights_c: 
         sbp_cross_entropy(pointer(logits_cv), pointer(targets_c), pointer(weights_c), &raw mut losses)
     })?;
     Ok(owned(losses))
+}
+
+/// What one new token of each of the first `n` rows of a cache attends to: queries `[n, h, k]`, keys and values
+/// `[rows, t, g, k]`, each row up to and with its position. A row's result does not depend on the others'.
+pub(crate) fn attend_cached(
+    q_nhk: &Tensor,
+    keys_rtgk: &Tensor,
+    values_rtgk: &Tensor,
+    positions_n: &Tensor,
+) -> Result<Tensor> {
+    let mut y = ptr::null_mut();
+    // SAFETY: live tensors, and a place for the result.
+    checked(unsafe {
+        sbp_attend_cached(
+            pointer(q_nhk),
+            pointer(keys_rtgk),
+            pointer(values_rtgk),
+            pointer(positions_n),
+            &raw mut y,
+        )
+    })?;
+    Ok(owned(y))
+}
+
+/// The first greatest of each row of logits `[n, v]`, and its log-probability.
+pub(crate) fn greatest(logits_nv: &Tensor) -> Result<(Vec<i64>, Vec<f32>)> {
+    let rows = usize::try_from(logits_nv.size()[0]).unwrap_or(0);
+    let (mut places, mut log_probs) = (vec![0; rows], vec![0.0; rows]);
+    // SAFETY: a live tensor, and as many places as it has rows.
+    checked(unsafe { sbp_greatest(pointer(logits_nv), places.as_mut_ptr(), log_probs.as_mut_ptr()) })?;
+    Ok((places, log_probs))
 }
 
 /// `table[ids[i]] += rows[i]`, always in the same order for the same number of threads.

@@ -28,8 +28,10 @@ const ROOM: usize = 1792;
 const HELP: &str = "\
 usage: cargo xtask bench generate [OPTION VALUE]...
 
-  --size small|medium  which model decodes: about 10M parameters or 110M (small, then medium)
-  --prompts N          how many prompts, of 16 to 256 random tokens (256)
+  --size small|medium  which model of fresh weights decodes: about 10M parameters or 110M (small, then medium)
+  --checkpoint FOLDER  a tuned synthesizer of a study instead: the folder `checkpoint` of its artifact
+  --texts FILE         JSONL of seed documents for it
+  --prompts N          how many prompts, of 16 to 256 random tokens without --texts (256)
   --max-new-tokens N   most tokens after a prompt, up to 1792 (128)
   --rounds N           how often every contestant runs (2)
   --threads N          threads of each (one for each core)
@@ -40,6 +42,8 @@ with the best. It prints tables and writes target/bench/generate.json.";
 
 struct Settings {
     sizes: Vec<String>,
+    /// A checkpoint and the texts that it is to continue, instead.
+    study: (Option<PathBuf>, Option<PathBuf>),
     prompts: usize,
     max_new_tokens: usize,
     rounds: usize,
@@ -50,6 +54,7 @@ fn settings(args: &[String]) -> Result<Settings> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut settings = Settings {
         sizes: vec!["small".to_owned(), "medium".to_owned()],
+        study: (None, None),
         prompts: 256,
         max_new_tokens: 128,
         rounds: 2,
@@ -66,7 +71,11 @@ fn settings(args: &[String]) -> Result<Settings> {
             let number: Option<usize> = value.parse().ok().filter(|it| (1..=most).contains(it));
             number.ok_or_else(|| format!("{option} {value}: no number, or out of range\n\n{HELP}"))
         };
+        // The programs run in the repository, whatever folder this was typed in.
+        let path = || fs::canonicalize(value).map_err(|e| format!("{option} {value}: {e}")).map(Some);
         match (option.as_str(), value.as_str()) {
+            ("--checkpoint", _) => settings.study.0 = path()?,
+            ("--texts", _) => settings.study.1 = path()?,
             ("--size", "small" | "medium") => settings.sizes = vec![value.clone()],
             ("--prompts", _) => settings.prompts = number(usize::MAX)?,
             ("--max-new-tokens", _) => settings.max_new_tokens = number(ROOM)?,
@@ -74,6 +83,11 @@ fn settings(args: &[String]) -> Result<Settings> {
             ("--threads", _) => settings.threads = number(usize::MAX)?,
             _ => return Err(format!("no option {option} {value}\n\n{HELP}")),
         }
+    }
+    match settings.study {
+        (Some(_), Some(_)) => settings.sizes = vec!["checkpoint".to_owned()],
+        (None, None) => {}
+        _ => return Err(format!("--checkpoint and --texts go together\n\n{HELP}")),
     }
     Ok(settings)
 }
@@ -98,7 +112,8 @@ impl Contestant {
 
     /// Runs it once more, on the job that lies in the folder.
     fn run(&mut self, mut command: Command, settings: &Settings, folder: &Path) -> Result<()> {
-        command.arg(folder.join("checkpoint")).arg(folder.join("prompts.json"));
+        let checkpoint = settings.study.0.clone().unwrap_or_else(|| folder.join("checkpoint"));
+        command.arg(checkpoint).arg(folder.join("prompts.json"));
         let numbers = [self.batch_size, settings.threads, settings.max_new_tokens];
         command.args(numbers.map(|it| it.to_string()));
         let outcome = run(command.current_dir(repository_root()))?;
@@ -152,8 +167,18 @@ fn compare(size: &str, settings: &Settings, ours: &Path, python: &Path, folder: 
         let path = folder.join(name);
         fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display())).map(|()| path)
     };
-    let made = run(Command::new(ours).arg("make").arg(folder).arg(size).current_dir(repository_root()))?;
-    write("prompts.json", &format!("{:?}", prompts(settings.prompts, made.number("vocab_size")? as u64)))?;
+    let mut make = Command::new(ours);
+    make.current_dir(repository_root());
+    if let (Some(checkpoint), Some(texts)) = &settings.study {
+        let [count, most] = [settings.prompts, LENGTHS.1 as usize].map(|it| it.to_string());
+        make.arg("prompts").arg(checkpoint).arg(texts).args([count, most]).arg(folder.join("prompts.json"));
+        run(&mut make)?;
+    } else {
+        let made = run(make.arg("make").arg(folder).arg(size))?;
+        let vocab_size = made.number("vocab_size")? as u64;
+        let prompts = prompts(settings.prompts, vocab_size);
+        write("prompts.json", &format!("{{\"stop\": {}, \"prompts\": {prompts:?}}}", vocab_size - 1))?;
+    }
     let script = write("generate_peer.py", PEER)?;
 
     let mut own = Contestant::new("sbp", BATCH);
@@ -180,8 +205,7 @@ fn compare(size: &str, settings: &Settings, ours: &Path, python: &Path, folder: 
     if own.completions.len() != best.completions.len() || differing.len() == own.completions.len() {
         return Err("the comparison is void: no completion is the same".to_owned());
     }
-    let parameters = made.number("parameters")?;
-    eprintln!("{}", table(size, parameters, settings, &own, &others, &differing));
+    eprintln!("{}", table(size, settings, &own, &others, &differing));
     Ok(entries(size, &own, best, differing.len()))
 }
 
@@ -246,21 +270,16 @@ fn entries(size: &str, own: &Contestant, best: &Contestant, num_differing: usize
 /// whether both said the same.
 fn table(
     size: &str,
-    parameters: f64,
     settings: &Settings,
     own: &Contestant,
     others: &[Contestant],
     differing: &[(usize, usize)],
 ) -> String {
     let mut text = format!(
-        "\n{size}: {:.1}M parameters, {} prompts, up to {} new tokens, {} rounds, {} threads\n\n\
+        "\n{size}: {} prompts, up to {} new tokens, {} rounds, {} threads\n\n\
          | program | batch size | tokens/s | sbp is faster by | peak MiB | sbp's share of it |\n\
          |---|---|---|---|---|---|\n",
-        parameters / 1e6,
-        settings.prompts,
-        settings.max_new_tokens,
-        settings.rounds,
-        settings.threads,
+        settings.prompts, settings.max_new_tokens, settings.rounds, settings.threads,
     );
     for contestant in std::iter::once(own).chain(others) {
         text.push_str(&format!(

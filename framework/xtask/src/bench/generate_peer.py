@@ -17,9 +17,9 @@ folder, prompts_file = sys.argv[1:3]
 batch_size, threads, max_new_tokens = map(int, sys.argv[3:])
 torch.set_num_threads(threads)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
-stop = model.config.vocab_size - 1
 with open(prompts_file) as file:
-    prompts = json.load(file)
+    job = json.load(file)
+stop, prompts = job["stop"], job["prompts"]
 
 
 def generate(rows, limit):
