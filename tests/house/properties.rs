@@ -456,6 +456,9 @@ fn fit(recipe: &mut Value, choices: &mut Choices) {
     if let Some(tuning) = recipe.pointer_mut("/synthesizer/tuning").and_then(Value::as_object_mut) {
         tuning.remove("cross_documents");
     }
+    if let Some(init) = recipe.pointer_mut("/synthesizer/init").and_then(Value::as_object_mut) {
+        init.clear();
+    }
     let seeds: Vec<usize> = (0..=choices.next(3)).map(|seed| seed * 1000 + choices.next(1000)).collect();
     recipe["recipe"]["seeds"] = json!(seeds);
     let kv_heads = 1 + choices.next(2);
@@ -469,7 +472,10 @@ fn fit(recipe: &mut Value, choices: &mut Choices) {
     });
     let synthesis = ["embedder", "retriever", "synthesizer"].iter().all(|name| recipe.get(name).is_some());
     let arms = recipe["arms"].as_object_mut().expect("a table");
-    for arm in arms.values_mut().filter(|arm| !synthesis && arm["kind"] == "sbp") {
+    for arm in arms
+        .values_mut()
+        .filter(|arm| !synthesis && (arm["kind"] == "sbp" || arm["kind"] == "related_context"))
+    {
         *arm = json!({"kind": "repetition"});
     }
     let names: Vec<String> = arms.keys().cloned().collect();

@@ -7,6 +7,7 @@ mod panics;
 mod reproducible;
 mod resumed;
 mod sweep;
+mod synthesis;
 mod without_torch;
 
 use sbp_plugins as _;

@@ -91,6 +91,9 @@ codes! {
     /// Tuning cannot cross from one pair into the next.
     CrossingPairs = "sbp::plan::crossing_pairs",
         "Remove the option: every pair is a sequence of its own.";
+    /// A synthesizer starts from a checkpoint that is not named, or names one that it does not start from.
+    InitCheckpoint = "sbp::plan::init_checkpoint",
+        "Give `from = \"checkpoint\"` and `checkpoint` together, or neither.";
     /// Completions may be so long that no seed document fits before them.
     NoRoomForSeed = "sbp::plan::no_room_for_seed",
         "Lower `max_new_tokens` or raise `model.context_length`.";

@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::diagnostic::Problem;
 use crate::load::Layers;
 use crate::source::{dotted, escape};
-use crate::{ComparisonSection, Recipe, SynthesizerSection};
+use crate::{ComparisonSection, InitFrom, Recipe, SynthesizerSection};
 
 /// Every such problem.
 pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
@@ -33,6 +33,19 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
 }
 
 fn tuning(section: &SynthesizerSection, found: &mut Findings<'_>) {
+    let names = section.init.checkpoint.is_some();
+    if names != (section.init.from == InitFrom::Checkpoint) {
+        let message = match names {
+            true => "weights do not come from a checkpoint, so that there is no use for one",
+            false => "weights come from a checkpoint, but none is named",
+        };
+        found.add(
+            if names { "/synthesizer/init/checkpoint" } else { "/synthesizer/init/from" },
+            Code::InitCheckpoint,
+            message.to_owned(),
+            "write `init = { from = \"checkpoint\", checkpoint = \"FOLDER\" }`, or leave both out",
+        );
+    }
     if section.tuning.cross_documents {
         found.add(
             "/synthesizer/tuning/cross_documents",
@@ -111,14 +124,25 @@ fn arms(recipe: &Recipe, found: &mut Findings<'_>) {
         }
     }
     let Err(missing) = recipe.synthesis() else { return };
-    for name in recipe.arms.keys().filter(|name| share_of_synthetic(recipe, name) > 0.0) {
+    for name in recipe.arms.keys() {
+        let what = match (share_of_synthetic(recipe, name) > 0.0, needs_pairs(recipe, name)) {
+            (true, _) => "trains on synthetic documents",
+            (false, true) => "trains on pairs",
+            (false, false) => continue,
+        };
         found.add(
             &format!("/arms/{}", escape(name)),
             Code::NeedsSynthesizer,
-            format!("it trains on synthetic documents, but the recipe has no [{}]", missing.join("], [")),
+            format!("it {what}, but the recipe has no [{}]", missing.join("], [")),
             "add what is missing, or leave out the arm",
         );
     }
+}
+
+/// Whether an arm reads related documents in one context.
+fn needs_pairs(recipe: &Recipe, arm: &str) -> bool {
+    let arm = recipe.arms[arm].build(&BuildContext::default());
+    arm.and_then(|arm| catch_panic(|| arm.needs_pairs())).unwrap_or(false)
 }
 
 /// Synthetic tokens that an arm asks for, as a share of its budget.
