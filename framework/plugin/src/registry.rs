@@ -101,6 +101,22 @@ macro_rules! register {
     };
 }
 
+/// A plugin that the program was built without, so that whoever asks for it is told how to get it.
+pub struct Absent {
+    /// Name of its slot.
+    pub slot: &'static str,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What builds it in.
+    pub how: &'static str,
+}
+inventory::collect!(Absent);
+
+/// The plugins that the program was built without.
+pub fn absent() -> impl Iterator<Item = &'static Absent> {
+    inventory::iter::<Absent>.into_iter()
+}
+
 trait ErasedPlugin<S: Slot>: fmt::Debug + Send + Sync {
     fn options(&self) -> Value;
     fn check(&self) -> Vec<(&'static str, String)>;

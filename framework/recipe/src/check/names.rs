@@ -125,7 +125,9 @@ pub(super) fn unknown_kind(layers: &Layers, pointer: &str, found: &Value) -> Pro
     let list = format!("plugins here: {}", listed(known.iter().copied()));
     let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
     let other = cards.iter().find(|card| card.kind == text);
+    let absent = sbp_plugin::registry::absent().find(|it| it.slot == slot && it.kind == text);
     let help = match (other, nearest(&text, known)) {
+        _ if let Some(absent) = absent => format!("`{text}` is not built in: {}\n{list}", absent.how),
         (Some(other), _) => format!("`{text}` is {}\n{list}", with_article(other.slot)),
         (None, Some(near)) => format!("did you mean `{near}`?\n{list}"),
         (None, None) => list,
