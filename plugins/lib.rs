@@ -18,6 +18,8 @@ pub mod corpora;
 pub mod document_filters;
 pub mod embedders;
 pub mod evaluators;
+#[cfg(feature = "judge")]
+pub mod judges;
 pub mod mixers;
 pub mod objectives;
 pub mod optimizers;

@@ -79,7 +79,10 @@ fn rows(path: &Path) {
 
 #[test]
 fn document_filters() {
-    selected().iter().for_each(contract::document_filter);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.json");
+    std::fs::write(&path, r#"{"bias": 0.5, "weights": {"the": 0.1, "again and": -3}}"#).unwrap();
+    selected().iter().for_each(|selected| contract::document_filter(&at(selected, &path)));
 }
 
 #[test]
@@ -92,6 +95,16 @@ fn embedders() {
 #[test]
 fn evaluators() {
     selected().iter().for_each(contract::evaluator);
+}
+
+#[test]
+fn judges() {
+    // Nobody listens there: what cannot be judged is an error.
+    selected::<slots::Judge>().iter().for_each(|selected| {
+        let mut options = serde_json::to_value(selected).unwrap();
+        options["url"] = "http://127.0.0.1:9/v1".into();
+        contract::judge(&serde_json::from_value(options).unwrap());
+    });
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub fn cards() -> Vec<Card> {
     of::<slots::Objective>(&mut cards);
     of::<slots::Synthesizer>(&mut cards);
     of::<slots::DocumentFilter>(&mut cards);
+    of::<slots::Judge>(&mut cards);
     of::<slots::Mixer>(&mut cards);
     of::<slots::Arm>(&mut cards);
     of::<slots::Optimizer>(&mut cards);

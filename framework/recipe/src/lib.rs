@@ -26,9 +26,9 @@ pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
     Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection,
-    HeldoutPairsSection, InitFrom, InitSection, Keep, MatchOn, NearDuplicatesSection, PairsSection, Recipe,
-    RecipeSection, RoundsSection, SplitsSection, Storage, Synthesis, SynthesizerSection, TokenizerSection,
-    TrainingSection,
+    HeldoutPairsSection, InitFrom, InitSection, Keep, MatchOn, NearDuplicatesSection, PairsSection,
+    QualitySection, Recipe, RecipeSection, RoundsSection, SplitsSection, Storage, Synthesis,
+    SynthesizerSection, TokenizerSection, TrainingSection,
 };
 pub use schema::{SCHEMA_VERSION, layer_schema, recipe_schema};
 pub use source::dotted;

@@ -53,6 +53,9 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SynthesizerSection")]
     pub synthesizer: Option<SynthesizerSection>,
+    /// How synthetic documents are assessed.
+    #[serde(default)]
+    pub quality: QualitySection,
     /// How every arm and the base model are trained.
     pub training: TrainingSection,
     /// How much compute every arm gets.
@@ -131,6 +134,9 @@ impl Recipe {
             choices.push(("/synthesizer/tuning/optimizer".to_owned(), &section.tuning.optimizer));
             choices.push(("/synthesizer/sampling".to_owned(), &section.sampling));
             list("/synthesizer/filters", &section.filters, &mut choices);
+        }
+        if let Some(judge) = &self.quality.judge {
+            choices.push(("/quality/judge".to_owned(), judge));
         }
         for (name, arm) in &self.arms {
             let at = format!("/arms/{}", escape(name));
@@ -387,6 +393,25 @@ pub struct SynthesizerSection {
     /// How often documents are paired, a synthesizer tuned on them, and documents sampled from it.
     #[serde(default)]
     pub rounds: RoundsSection,
+}
+
+/// How synthetic documents are assessed, beside what is measured of all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QualitySection {
+    /// Who is asked for an opinion; nobody by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Selected<slots::Judge>")]
+    pub judge: Option<Selected<slots::Judge>>,
+    /// Documents that a judge reads, at random.
+    #[schemars(range(min = 1))]
+    pub judged_documents: usize,
+}
+
+impl Default for QualitySection {
+    fn default() -> Self {
+        Self { judge: None, judged_documents: 200 }
+    }
 }
 
 /// Rounds of synthesis.

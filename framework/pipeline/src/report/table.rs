@@ -308,6 +308,12 @@ fn published(quality: &Value, text: &mut String) {
     row("repetition".to_owned(), of("repetition"), ["4.3%", "3.9%", "2.6%", "1.8%"]);
     row(format!("duplicate@{n} (published: @1M)"), of("duplicate"), ["0.8%", "0.8%", "0.3%", "0.7%"]);
     let non_factual = [none(), share("/facts/non_factual"), share("/facts/real_non_factual")];
+    let judge = quality.pointer("/judged/judge/model").and_then(Value::as_str).unwrap_or("a judge");
+    let judged = |figure: &str| [none(), share(&format!("/judged/{figure}")), none()];
+    if quality.get("judged").is_some() {
+        row(format!("non-factual, by {judge}"), judged("non_factual"), [""; 4]);
+        row(format!("irrelevant to the seed, by {judge}"), judged("irrelevant"), [""; 4]);
+    }
     row("non-factual (published: by a judge)".to_owned(), non_factual, ["15.1%", "8.7%", "6.5%", "1.8%"]);
     let irrelevant = [none(), share("/relevance/irrelevant"), none()];
     row(

@@ -16,6 +16,7 @@ use crate::slots::corpus::{Corpus, Judgement, Question, Records, Truth};
 use crate::slots::document_filter::DocumentFilter;
 use crate::slots::embedder::{EmbedContext, Embedder, Embeddings};
 use crate::slots::evaluator::{EvalContext, Evaluator, Score};
+use crate::slots::judge::{Judge, Opinion};
 use crate::slots::mixer::{Draw, Mixer, Pool};
 use crate::slots::objective::Objective;
 use crate::slots::optimizer::{Optimizer, Parameter, Update};
@@ -81,6 +82,9 @@ impl Truth for Guarded<dyn Corpus> {
 }
 
 impl DocumentFilter for Guarded<dyn DocumentFilter> {
+    fn content(&self) -> Result<Option<Fingerprint>> {
+        self.attempt(|filter| filter.content())
+    }
     fn prepare(&mut self, documents: &[Document]) -> Result<()> {
         self.attempt_mut(|filter| filter.prepare(documents))
     }
@@ -122,6 +126,15 @@ impl Evaluator for Guarded<dyn Evaluator> {
     }
     fn evaluate(&mut self, context: &mut EvalContext<'_>) -> Result<Vec<Score>> {
         self.attempt_mut(|evaluator| evaluator.evaluate(context))
+    }
+}
+
+impl Judge for Guarded<dyn Judge> {
+    fn card(&self) -> Value {
+        self.call(|judge| judge.card())
+    }
+    fn judge(&mut self, synthetic: &SyntheticDocument, seed: &Document) -> Result<Opinion> {
+        self.attempt_mut(|judge| judge.judge(synthetic, seed))
     }
 }
 

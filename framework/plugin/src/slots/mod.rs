@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod document_filter;
 pub mod embedder;
 pub mod evaluator;
+pub mod judge;
 pub mod mixer;
 pub mod objective;
 pub mod optimizer;
@@ -52,6 +53,7 @@ slot!(
 );
 slot!(Embedder, "embedder", dyn embedder::Embedder, "Maps a document to a unit-norm row of numbers.");
 slot!(Evaluator, "evaluator", dyn evaluator::Evaluator, "Scores a trained model.");
+slot!(Judge, "judge", dyn judge::Judge, "Gives an opinion of synthetic documents, for the report.");
 slot!(Mixer, "mixer", dyn mixer::Mixer, "Decides the order and origin of training documents.");
 slot!(
     Objective,

@@ -30,7 +30,7 @@ macro_rules! template {
 }
 
 /// One a slot, in the order of the method.
-const TEMPLATES: [Template; 13] = [
+const TEMPLATES: [Template; 14] = [
     template!(
         "corpus",
         "[corpus]\nkind = \"the_kind\"\n\n[tokenizer]\nvocab_size = 400\n\n[[evaluators]]\nkind = \"bits_per_byte\"\n"
@@ -41,6 +41,7 @@ const TEMPLATES: [Template; 13] = [
     template!("objective", "[synthesizer.objective]\nkind = \"the_kind\"\n"),
     template!("synthesizer", "[synthesizer.sampling]\nkind = \"the_kind\"\n"),
     template!("document_filter", "[synthesizer]\nfilters = [{ kind = \"the_kind\" }]\n"),
+    template!("judge", "[quality.judge]\nkind = \"the_kind\"\n"),
     template!("mixer", "[mixer]\nkind = \"the_kind\"\n"),
     template!("arm", "[arms]\nthe_kind = { kind = \"the_kind\" }\n"),
     template!("optimizer", "[training.optimizer]\nkind = \"the_kind\"\n"),

@@ -1,6 +1,7 @@
 //! Quality of what the synthesizer wrote: before the filters and after them, beside real documents.
 
 mod facts;
+mod judged;
 mod pair_information;
 mod relevance;
 mod texts;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::facts::Facts;
+use self::judged::Judged;
 use self::pair_information::PairInformation;
 use self::relevance::Relevance;
 use self::texts::{CorpusNgrams, Texts};
@@ -71,6 +73,9 @@ pub(crate) struct Quality {
     /// What checking against the truth found; absent where the truth is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) facts: Option<Facts>,
+    /// What a judge thinks of kept documents; absent where none is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) judged: Option<Judged>,
 }
 
 /// A synthetic document beside its seed.
@@ -97,6 +102,8 @@ pub(crate) fn make(
         "embedder": from.embedder.identity(),
         "base": from.base.map(|base| &base.fingerprint),
         "heldout": from.section.heldout,
+        "judge": study.plan.recipe.quality.judge.as_ref().map(|judge| judge.identity()),
+        "judged_documents": study.plan.recipe.quality.judged_documents,
         "seed": seed,
     });
     let artifact = study.make(&label, "quality", &inputs, &mut |study, folder| {
@@ -160,5 +167,6 @@ fn assess(
         relevance: relevance::measure(study, from, &synthetic.documents, seed, label)?,
         pair_information: pair_information::measure(study, from, seed, label)?,
         facts: facts::facts(from.corpus, &synthetic.documents, &by_id),
+        judged: judged::ask(study, &synthetic.documents, &by_id, seed, label)?,
     })
 }

@@ -80,7 +80,11 @@ pub(crate) fn make(study: &mut Study<'_>, from: Sources<'_>, wanted: u64, seed: 
     let label = format!("synthesize seed {seed}");
     let splits = &study.plan.recipe.splits;
     let section = from.section;
-    let filters: Vec<_> = section.filters.iter().map(|filter| filter.identity()).collect();
+    let filters = section.filters.iter().map(|filter| {
+        let content = filter.build(&BuildContext { seed })?.content()?;
+        Ok(json!({"filter": filter.identity(), "content": content}))
+    });
+    let filters: Vec<_> = filters.collect::<sbp_plugin::Result<_>>().map_err(failed(&label))?;
     let inputs = json!({
         "synthesizer": from.tuned.fingerprint,
         "objective": section.objective.identity(),

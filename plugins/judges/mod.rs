@@ -1,0 +1,3 @@
+//! Judges: opinions of synthetic documents, for the report.
+
+pub mod openai;
