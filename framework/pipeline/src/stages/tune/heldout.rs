@@ -42,16 +42,19 @@ struct Conclusion {
     summary: TrainingSummary,
 }
 
+/// Makes the job anew, with its data from the start, and hands it to what is to be done with it.
+type Maker<'a> = dyn FnMut(&mut dyn FnMut(Job<'_>) -> Result<Outcome>) -> Result<Outcome> + 'a;
+
 /// Tunes until held-out pairs have not come out better for a while, and leaves the weights that were best for them.
 ///
 /// The job pauses where it is measured and goes on as a stopped one does, so that pauses leave no trace in it.
-pub(super) fn train_until_worse<'j>(
+pub(super) fn train_until_worse(
     study: &mut Study<'_>,
     tokens: &Tokens,
     folder: &Path,
     (section, every): (&HeldoutPairsSection, u64),
     heldout: &[Example],
-    job: &mut dyn FnMut(&mut dyn FnMut(Job<'_>) -> Result<Outcome>) -> Result<Outcome>,
+    job: &mut Maker<'_>,
 ) -> Result<()> {
     let log = folder.join("heldout.jsonl");
     let mut measured: Vec<Measurement> = if log.exists() { files::read_lines(&log)? } else { Vec::new() };
