@@ -41,14 +41,8 @@ impl Arm for TheKind {
         }
         let oracle = (budget as f64 * self.0.oracle_share) as TokenCount;
         Ok(vec![
-            Share {
-                source: Source::Pretrain,
-                tokens: budget - oracle,
-            },
-            Share {
-                source: Source::Oracle,
-                tokens: oracle,
-            },
+            Share::real(Source::Pretrain, budget - oracle),
+            Share::real(Source::Oracle, oracle),
         ])
     }
 }
