@@ -65,8 +65,14 @@ pub fn run(
     let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
     files::write_json(&folder.path.join("manifest.json"), &manifest)?;
     let watch = watch(plan, &folder, reporter)?;
-    let mut study =
-        Study { plan, store: Store::new(options.home.join("store")), folder: &folder, runtime, watch };
+    let mut study = Study {
+        plan,
+        store: Store::new(options.home.join("store")),
+        folder: &folder,
+        runtime,
+        watch,
+        round: None,
+    };
 
     let corpus = corpus::make(&mut study)?;
     let tokens = tokenize::make(&mut study, &corpus)?;
@@ -241,13 +247,14 @@ fn rounds(
     let mut before: Option<(CorpusData, tokenize::Tokens)> = None;
     for round in 2..=rounds.count {
         let given = before.as_ref().map_or((first.corpus, first.tokens), |(corpus, tokens)| (corpus, tokens));
-        let label = format!("round {round} seed {seed}");
-        let next = round::next(study, given, &drawn, rounds.keep, &label)?;
+        study.round = Some(round);
+        let next = round::next(study, given, &drawn, rounds.keep, &format!("documents seed {seed}"))?;
         let round_of =
             Round::of(study, method, (&next.0, &next.1), first.base.clone(), Ledger::default(), seed)?;
         drawn = round_of.synthesize(study, method, wanted, &name(round), seed, (ledger, findings))?;
         before = Some(next);
     }
+    study.round = None;
     Ok(drawn)
 }
 
@@ -287,8 +294,14 @@ pub fn pairs(
     let folder = RunFolder::of(options.home, plan);
     folder.begin(plan)?;
     let watch = watch(plan, &folder, reporter)?;
-    let mut study =
-        Study { plan, store: Store::new(options.home.join("store")), folder: &folder, runtime, watch };
+    let mut study = Study {
+        plan,
+        store: Store::new(options.home.join("store")),
+        folder: &folder,
+        runtime,
+        watch,
+        round: None,
+    };
     let method = plan.synthesis().map_err(failed("plan"))?;
     let seed = plan.recipe.recipe.seeds[0];
 

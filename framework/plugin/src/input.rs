@@ -166,7 +166,9 @@ pub fn open_raw(path: &Path) -> Result<File> {
 
 fn explain_open(path: &Path, error: &io::Error) -> Error {
     let remedy = match error.kind() {
-        io::ErrorKind::NotFound => "give the path of a file that is there, from the folder of the recipe",
+        io::ErrorKind::NotFound => {
+            "give the path of a file that is there: one in a recipe is taken from the folder of the recipe, one after `--set` from where you are"
+        }
         io::ErrorKind::PermissionDenied => "allow reading it",
         _ => "check that it is a file that can be read",
     };

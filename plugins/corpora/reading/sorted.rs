@@ -86,10 +86,15 @@ pub(super) struct Sorter {
     folder: Option<TempDir>,
 }
 
+/// Runs that are read at once: far fewer than the files that a process may open. When there are more, they become one.
+const MOST_RUNS: usize = if cfg!(test) { 3 } else { 128 };
+
 #[derive(Default)]
 struct Half {
     items: Vec<Item>,
     runs: Vec<PathBuf>,
+    /// Runs written so far, for their names.
+    written: usize,
     /// The sum of all identities: the same in whatever order they come.
     sum: u128,
 }
@@ -129,9 +134,20 @@ impl Sorter {
             }
             let mut items = std::mem::take(&mut half.items);
             items.sort_unstable();
-            let path = folder.path().join(format!("{name}-{}.zst", half.runs.len()));
-            spill::write(&path, &items)?;
-            half.runs.push(path);
+            let path = |written: usize| folder.path().join(format!("{name}-{written}.zst"));
+            spill::write(&path(half.written), items.iter().map(Ok))?;
+            half.runs.push(path(half.written));
+            half.written += 1;
+            if half.runs.len() > MOST_RUNS {
+                let runs = Sorted { items: Vec::new(), runs: std::mem::take(&mut half.runs), _folder: None };
+                spill::write(&path(half.written), runs.iter()?.map(|item| item.map_err(Error::from)))?;
+                for run in runs.runs {
+                    // What is left over is removed with the folder.
+                    let _ = std::fs::remove_file(run);
+                }
+                half.runs.push(path(half.written));
+                half.written += 1;
+            }
         }
         self.bytes = 0;
         Ok(())

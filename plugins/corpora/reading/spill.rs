@@ -1,5 +1,6 @@
 //! Runs of items in temporary files, compressed.
 
+use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,25 +30,29 @@ fn explain(action: &str, path: &Path, error: &io::Error) -> Error {
 }
 
 /// Writes items that are sorted.
-pub(super) fn write(path: &Path, items: &[Item]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let mut file = zstd::Encoder::new(BufWriter::new(File::create(path)?), 1)?;
-        for item in items {
-            file.write_all(&item.key.to_le_bytes())?;
-            let (tag, number, texts) = match &item.found {
-                Found::Document { id, source, text } => (DOCUMENT, id.0, [source, text]),
-                Found::Bad { file, line, reason } => (BAD, *line, [file, reason]),
-            };
-            file.write_all(&[tag])?;
-            file.write_all(&number.to_le_bytes())?;
-            for text in texts {
-                file.write_all(&(text.len() as u64).to_le_bytes())?;
-                file.write_all(text.as_bytes())?;
-            }
-        }
-        file.finish()?.flush()
+pub(super) fn write<I: Borrow<Item>>(path: &Path, items: impl Iterator<Item = Result<I>>) -> Result<()> {
+    let fail = |error: io::Error| explain("write", path, &error);
+    let file = BufWriter::new(File::create(path).map_err(fail)?);
+    let mut file = zstd::Encoder::new(file, 1).map_err(fail)?;
+    for item in items {
+        write_item(&mut file, item?.borrow()).map_err(fail)?;
+    }
+    file.finish().and_then(|mut file| file.flush()).map_err(fail)
+}
+
+fn write_item(file: &mut impl Write, item: &Item) -> io::Result<()> {
+    file.write_all(&item.key.to_le_bytes())?;
+    let (tag, number, texts) = match &item.found {
+        Found::Document { id, source, text } => (DOCUMENT, id.0, [source, text]),
+        Found::Bad { file, line, reason } => (BAD, *line, [file, reason]),
     };
-    write().map_err(|error| explain("write", path, &error))
+    file.write_all(&[tag])?;
+    file.write_all(&number.to_le_bytes())?;
+    for text in texts {
+        file.write_all(&(text.len() as u64).to_le_bytes())?;
+        file.write_all(text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Opens a run to be read from its beginning.
@@ -113,7 +118,7 @@ mod tests {
         let items = [Item::of(place, Ok(record)), Item::of(place, Err("no text".to_owned()))];
         let folder = folder().expect("a folder");
         let path = folder.path().join("run.zst");
-        write(&path, &items).expect("written");
+        write(&path, items.iter().map(Ok)).expect("written");
         let mut run = open(&path).expect("opened");
         for item in &items {
             assert_eq!(run.next().expect("read").as_ref(), Some(item));

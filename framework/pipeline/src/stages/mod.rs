@@ -32,6 +32,8 @@ pub(crate) struct Study<'a> {
     pub(crate) folder: &'a RunFolder,
     pub(crate) runtime: &'a mut dyn Runtime,
     pub(crate) watch: Watch<'a>,
+    /// The round of synthesis, from the second on.
+    pub(crate) round: Option<u32>,
 }
 
 impl<'a> Study<'a> {
@@ -44,6 +46,10 @@ impl<'a> Study<'a> {
         inputs: &Value,
         make: &mut dyn FnMut(&mut Study<'a>, &Path) -> Result<()>,
     ) -> Result<Artifact> {
+        let label = match self.round {
+            Some(round) => &format!("{label} round {round}"),
+            None => label,
+        };
         if self.watch.reporter.stop_requested() {
             return Err(Error::Stopped { stage: label.to_owned() });
         }
