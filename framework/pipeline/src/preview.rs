@@ -7,7 +7,7 @@ use sbp_plugin::slots::arm::Supply;
 use sbp_plugin::slots::corpus::{NoDocument, Records};
 use sbp_plugin::slots::mixer::Source;
 use sbp_recipe::plan::ArmPlan;
-use sbp_recipe::{Code, MatchOn, Plan, Synthesis};
+use sbp_recipe::{Code, InitFrom, MatchOn, Plan, Synthesis};
 
 use crate::stages::{caught, failed};
 use crate::{Error, Result};
@@ -153,14 +153,18 @@ impl Seen {
     /// Training tokens that cost as much as making the synthetic documents.
     fn overhead_tokens(&self, plan: &Plan, synthesis: Synthesis<'_>, supply: &Supply) -> f64 {
         let per_step = plan.recipe.training.tokens_per_step;
-        let base = synthesis.base.duration.steps(per_step, supply.pretrain) * per_step;
+        let base = match synthesis.synthesizer.init.from {
+            InitFrom::Base => synthesis.base.duration.steps(per_step, supply.pretrain) * per_step,
+            InitFrom::Scratch | InitFrom::Checkpoint => 0,
+        };
         let pairs = plan.recipe.splits.pretrain_documents * synthesis.pairs.neighbors;
         let section = synthesis.synthesizer;
         let per_step = section.tuning.tokens_per_step;
         let of_pairs = (pairs as f64 * 2.0 * self.mean_tokens()) as u64;
         let tune = section.duration.steps(per_step, of_pairs) * per_step;
         // Running forward is a third of training, and a draw reads its seed document too.
-        (base + tune) as f64 + 2.0 * supply.synthetic as f64 / 3.0
+        let of_a_round = tune as f64 + 2.0 * supply.synthetic as f64 / 3.0;
+        base as f64 + f64::from(section.rounds.count) * of_a_round
     }
 
     fn documents(&self, plan: &Plan, supply: &Supply, arms: &[ArmPlan], concerns: &mut Vec<Concern>) {

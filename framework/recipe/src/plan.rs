@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::match_compute::{ArmBudget, arm_budget};
-use crate::{Loaded, Point, Recipe, Synthesis};
+use crate::{InitFrom, Loaded, Point, Recipe, Synthesis};
 
 /// A study ready to run.
 #[derive(Debug, Clone)]
@@ -204,11 +204,20 @@ impl Plan {
                 crate::MatchOn::TrainTokens => "reported, not matched",
                 crate::MatchOn::TotalFlops => "taken off the arm's budget",
             };
+            let section = synthesis.synthesizer;
+            let start = match section.init.from {
+                InitFrom::Base => format!("base {}", synthesis.base.duration),
+                InitFrom::Scratch => "from scratch".to_owned(),
+                InitFrom::Checkpoint => "from a checkpoint".to_owned(),
+            };
+            let rounds = match section.rounds.count {
+                1 => String::new(),
+                count => format!(" in each of {count} rounds"),
+            };
             let _ = writeln!(
                 text,
-                "synthesizer     base {}, tuned {}, {about}{} synthetic tokens wanted ({matched})",
-                synthesis.base.duration,
-                synthesis.synthesizer.duration,
+                "synthesizer     {start}, tuned {}, {about}{} synthetic tokens wanted{rounds} ({matched})",
+                section.duration,
                 people(wanted),
             );
         }
