@@ -185,6 +185,7 @@ fn related_documents_are_read_in_one_context() {
     assert_eq!(ledger["related"]["train"]["tokens"], ledger["repetition"]["train"]["tokens"]);
     // It pays for pairs and for nothing that comes after them.
     assert_eq!(ledger["related"]["tune"]["tokens"], 0);
+    assert_eq!(ledger["related"]["base"]["tokens"], 0, "words are counted without a base model");
     let source = &results["arms"]["related"]["sources"][0];
     assert_eq!(source["source"], "related");
     assert_eq!(source["unique_tokens"], results["arms"]["repetition"]["sources"][0]["unique_tokens"]);

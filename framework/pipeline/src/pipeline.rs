@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sbp_core::{Cause, Ledger, RootSeed, TokenCount};
+use sbp_core::{Cause, Cost, Ledger, RootSeed, TokenCount};
 use sbp_plugin::ports::Runtime;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::Share;
@@ -157,8 +157,10 @@ struct Round<'c> {
     base: Option<Artifact>,
     embedded: embed::Embedded,
     pairs: pair::Pairs,
-    /// What all that took.
+    /// What pairing took; the base model too, where the embedder needs it.
     pairing: Ledger,
+    /// What the base model took, where the synthesizer alone needs it.
+    start: Cost,
 }
 
 impl<'c> Round<'c> {
@@ -170,15 +172,20 @@ impl<'c> Round<'c> {
         seed: u64,
     ) -> Result<Self> {
         let from_base = method.synthesizer.init.from == InitFrom::Base;
-        let mut pairing = Ledger::default();
-        let base = match from_base || embed::needs_base(method.embedder, seed)? {
+        let embeds_with_base = embed::needs_base(method.embedder, seed)?;
+        let base = match from_base || embeds_with_base {
             true => Some(base(study, tokens, seed)?),
             false => None,
         };
-        if let Some(base) = &base {
-            pairing.charge(Cause::Base, train::summary(base)?.cost);
+        let mut round = Self::of(study, method, (corpus, tokens), base, seed)?;
+        if let Some(base) = &round.base {
+            let cost = train::summary(base)?.cost;
+            match embeds_with_base {
+                true => round.pairing.charge(Cause::Base, cost),
+                false => round.start = cost,
+            }
         }
-        Self::of(study, method, (corpus, tokens), base, pairing, seed)
+        Ok(round)
     }
 
     fn of(
@@ -186,13 +193,13 @@ impl<'c> Round<'c> {
         method: Synthesis<'_>,
         (corpus, tokens): (&'c CorpusData, &'c tokenize::Tokens),
         base: Option<Artifact>,
-        mut pairing: Ledger,
         seed: u64,
     ) -> Result<Self> {
+        let mut pairing = Ledger::default();
         let embedded = embed::make(study, method.embedder, corpus, tokens, base.as_ref(), seed)?; // d -> e(d)
         let pairs = pair::make(study, method, corpus, &embedded, seed)?; // (d1, d2), filtered
         pairing.charge(Cause::Embed, embedded.cost);
-        Ok(Self { corpus, tokens, base, embedded, pairs, pairing })
+        Ok(Self { corpus, tokens, base, embedded, pairs, pairing, start: Cost::default() })
     }
 
     /// Tunes a synthesizer on the pairs and samples from it.
@@ -205,12 +212,13 @@ impl<'c> Round<'c> {
         seed: u64,
         (ledger, findings): (&mut Ledger, &mut Findings),
     ) -> Result<synthesize::Synthetic> {
-        let Self { corpus, tokens, base, embedded, pairs, pairing } = self;
+        let Self { corpus, tokens, base, embedded, pairs, pairing, start } = self;
         let section = method.synthesizer;
         let tuned = tune::make(study, section, corpus, tokens, base.as_ref(), pairs, seed)?; // max log p(d2 | d1)
         let sources = synthesize::Sources { section, corpus, tokens, pairs, tuned: &tuned.artifact };
         let drawn = synthesize::make(study, sources, wanted, seed)?; // d2 ~ p(. | d1)
         ledger.absorb(pairing);
+        ledger.charge(Cause::Base, *start);
         ledger.charge(Cause::Tune, train::summary(&tuned.artifact)?.cost);
         ledger.charge(Cause::Generate, drawn.summary.cost);
         let sources = quality::Sources {
@@ -249,8 +257,7 @@ fn rounds(
         let given = before.as_ref().map_or((first.corpus, first.tokens), |(corpus, tokens)| (corpus, tokens));
         study.round = Some(round);
         let next = round::next(study, given, &drawn, rounds.keep, &format!("documents seed {seed}"))?;
-        let round_of =
-            Round::of(study, method, (&next.0, &next.1), first.base.clone(), Ledger::default(), seed)?;
+        let round_of = Round::of(study, method, (&next.0, &next.1), first.base.clone(), seed)?;
         drawn = round_of.synthesize(study, method, wanted, &name(round), seed, (ledger, findings))?;
         before = Some(next);
     }
