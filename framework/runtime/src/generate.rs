@@ -181,21 +181,28 @@ fn read_prompts(model: &OpenedModel, rows: &[Row], first: usize, cache: &mut Cac
 
 /// Runs the token chosen last in every row; logits of what follows.
 fn step(model: &OpenedModel, rows: &[Row], cache: &mut Cache) -> Result<Tensor> {
-    let seen = rows.iter().map(Row::cached).max().unwrap_or(0) + 1;
-    let mut mask = vec![f32::NEG_INFINITY; rows.len() * seen];
     let (mut ids, mut positions, mut slots) = (Vec::new(), Vec::new(), Vec::new());
     for (place, row) in rows.iter().enumerate() {
         let position = row.cached();
-        mask[place * seen..][..=position].fill(0.0);
         ids.push(row.emitted.last().map_or(0, |&token| i64::from(token)));
         positions.push(position as i64);
         slots.push(cache.slot(place, position));
     }
-    let mask = Tensor::f_from_slice(&mask)?.f_view([rows.len() as i64, 1, 1, seen as i64])?;
     let tokens = Tokens::new(Layout::new(&[]), &ids, &positions, &slots, &model.rotary, model.device)?;
-    let mask = mask.f_to_device(model.device)?.f_to_kind(model.transformer.kind())?;
-    let hidden_rd = model.transformer.step(&tokens, cache, &mask)?;
+    let mask = if model.transformer.is_fused() { None } else { Some(mask(model, rows)?) };
+    let hidden_rd = model.transformer.step(&tokens, cache, mask.as_ref())?;
     linear(&hidden_rd, model.transformer.head())
+}
+
+/// Which positions each row sees: its own, of all that any row has.
+fn mask(model: &OpenedModel, rows: &[Row]) -> Result<Tensor> {
+    let seen = rows.iter().map(Row::cached).max().unwrap_or(0) + 1;
+    let mut mask = vec![f32::NEG_INFINITY; rows.len() * seen];
+    for (place, row) in rows.iter().enumerate() {
+        mask[place * seen..][..=row.cached()].fill(0.0);
+    }
+    let mask = Tensor::f_from_slice(&mask)?.f_view([rows.len() as i64, 1, 1, seen as i64])?;
+    Ok(mask.f_to_device(model.device)?.f_to_kind(model.transformer.kind())?)
 }
 
 /// Chooses the next token of every row.

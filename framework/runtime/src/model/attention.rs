@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::cache::LayerCache;
 use super::parameters::{Parameters, in_layer};
 use super::rope::HeadNorms;
-use super::{Dims, Tokens, is_fused};
+use super::{Dims, Tokens};
 use crate::error::Result;
 use crate::native::products::linear;
 
@@ -83,16 +83,16 @@ impl Attention {
         x_nd: &Tensor,
         tokens: &Tokens,
         cache: &mut LayerCache,
-        mask: &Tensor,
+        mask: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Dims { h, g, k, .. } = self.dims;
         let n = x_nd.size()[0];
         let [q_nhk, k_ngk, v_ngk] = self.project(x_nd, tokens)?;
         cache.write(&tokens.slots_n, &k_ngk, &v_ngk)?;
-        if is_fused(&q_nhk) {
+        let Some(mask) = mask else {
             let y_nhk = cache.attend(&q_nhk, tokens.rotations.positions())?;
             return linear(&y_nhk.f_view([n, h * k])?, &self.out_dh);
-        }
+        };
         let (keys_ngtk, values_ngtk) = cache.read(n, mask.size()[3])?;
         let y_ngqk = Tensor::f_scaled_dot_product_attention(
             &q_nhk.f_reshape([n, g, h / g, k])?,

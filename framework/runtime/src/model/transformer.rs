@@ -3,7 +3,6 @@
 use sbp_core::TokenId;
 use tch::{Device, Kind, Tensor};
 
-use super::Dims;
 use super::attention::Attention;
 use super::cache::{Cache, LayerCache};
 use super::dropout::Dropout;
@@ -11,6 +10,7 @@ use super::mlp::Mlp;
 use super::norm::add_rms_norm;
 use super::parameters::{EMBEDDING, FINAL_NORM, Parameters, in_layer};
 use super::rope::{Rotary, Rotations};
+use super::{Dims, is_fused};
 use crate::blocks::Layout;
 use crate::error::Result;
 use crate::shape::ensure_shape;
@@ -194,6 +194,11 @@ impl Transformer {
         &self.head_vd
     }
 
+    /// Whether it computes with kernels of our own.
+    pub(crate) fn is_fused(&self) -> bool {
+        is_fused(&self.head_vd)
+    }
+
     /// What it computes in.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
@@ -210,8 +215,9 @@ impl Transformer {
     }
 
     /// Last hidden states of one new token for each of the first rows of the cache. `mask` is
-    /// `[rows, 1, 1, positions]`: 0 where a row's positions are seen, minus infinity where not.
-    pub(crate) fn step(&self, tokens: &Tokens, cache: &mut Cache, mask: &Tensor) -> Result<Tensor> {
+    /// `[rows, 1, 1, positions]`: 0 where a row's positions are seen, minus infinity where not; none for the [fused
+    /// kernel](Self::is_fused), which reads no further than a row is long.
+    pub(crate) fn step(&self, tokens: &Tokens, cache: &mut Cache, mask: Option<&Tensor>) -> Result<Tensor> {
         self.run(tokens, |index, attention, x_nd| attention.step(x_nd, tokens, cache_of(cache, index), mask))
     }
 
