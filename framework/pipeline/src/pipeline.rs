@@ -23,7 +23,7 @@ use crate::stages::{
     Study, corpus, embed, evaluate, failed, pair, quality, related, round, synthesize, tokenize, train,
     train_arm, tune,
 };
-use crate::store::{Artifact, Store};
+use crate::store::Artifact;
 use crate::watch::{Reporter, Watch};
 use crate::{Result, files};
 
@@ -65,14 +65,7 @@ pub fn run(
     let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
     files::write_json(&folder.path.join("manifest.json"), &manifest)?;
     let watch = watch(plan, &folder, reporter)?;
-    let mut study = Study {
-        plan,
-        store: Store::new(options.home.join("store")),
-        folder: &folder,
-        runtime,
-        watch,
-        round: None,
-    };
+    let mut study = Study::new(plan, options.home, &folder, runtime, watch);
 
     let corpus = corpus::make(&mut study)?;
     let tokens = tokenize::make(&mut study, &corpus)?;
@@ -301,14 +294,7 @@ pub fn pairs(
     let folder = RunFolder::of(options.home, plan);
     folder.begin(plan)?;
     let watch = watch(plan, &folder, reporter)?;
-    let mut study = Study {
-        plan,
-        store: Store::new(options.home.join("store")),
-        folder: &folder,
-        runtime,
-        watch,
-        round: None,
-    };
+    let mut study = Study::new(plan, options.home, &folder, runtime, watch);
     let method = plan.synthesis().map_err(failed("plan"))?;
     let seed = plan.recipe.recipe.seeds[0];
 

@@ -37,6 +37,17 @@ pub(crate) struct Study<'a> {
 }
 
 impl<'a> Study<'a> {
+    /// A study before its first stage, its store below `home`.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        home: &Path,
+        folder: &'a RunFolder,
+        runtime: &'a mut dyn Runtime,
+        watch: Watch<'a>,
+    ) -> Self {
+        Self { plan, store: Store::new(home.join("store")), folder, runtime, watch, round: None }
+    }
+
     /// The artifact of a stage: reused, or made by `make` in the folder it is given. `label` is the stage as
     /// the screen names it, such as `train sbp seed 1`.
     pub(crate) fn make(

@@ -5,7 +5,7 @@ mod seeds;
 
 use std::path::{Path, PathBuf};
 
-use sbp_core::{Example, Fingerprint, Markers, Pair, RootSeed, TokenId};
+use sbp_core::{Example, Fingerprint, Markers, Pair, RootSeed};
 use sbp_plugin::ports::{Start, Tokenizer as _};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::objective::Objective;
@@ -184,11 +184,11 @@ fn content_of(folder: &Path) -> Result<Vec<(String, Fingerprint)>> {
 }
 
 /// Makes pairs into what is learned from them.
-pub(crate) struct ExampleMaker<'a> {
-    pub(crate) seeds: Seeds<'a>,
-    pub(crate) objective: &'a dyn Objective,
-    pub(crate) markers: Markers,
-    pub(crate) context: usize,
+struct ExampleMaker<'a> {
+    seeds: Seeds<'a>,
+    objective: &'a dyn Objective,
+    markers: Markers,
+    context: usize,
 }
 
 impl ExampleMaker<'_> {
@@ -201,20 +201,10 @@ impl ExampleMaker<'_> {
     }
 
     /// The example of a pair, if it fits.
-    pub(crate) fn example(&self, pair: &Pair) -> Option<Example> {
+    fn example(&self, pair: &Pair) -> Option<Example> {
         let target = self.seeds.row(pair.target);
-        self.example_of(self.seeds.row(pair.seed), target)
-    }
-
-    /// The example of two rows, if it fits.
-    pub(crate) fn example_of(&self, seed: usize, target: usize) -> Option<Example> {
-        let seeds = self.seeds.of(seed, Some(target));
-        let example = self.objective.example(&views(&seeds), &self.target(target), self.markers);
+        let seeds = self.seeds.of(self.seeds.row(pair.seed), Some(target));
+        let example = self.objective.example(&views(&seeds), &self.seeds.whole(target), self.markers);
         (example.num_predictions() <= self.context).then_some(example)
-    }
-
-    /// The whole target.
-    pub(crate) fn target(&self, row: usize) -> Vec<TokenId> {
-        self.seeds.whole(row)
     }
 }
