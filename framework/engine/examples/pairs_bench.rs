@@ -20,6 +20,7 @@ use sbp_plugin::slots::retriever::{Retriever, SearchContext};
 use sbp_plugin::{Result, Selected, slots};
 use sbp_plugins as _;
 use sbp_runtime::{TorchRuntime, device, native};
+use sbp_testkit::peak_mib;
 use serde_json::{Value, json};
 
 const DIM: usize = 384;
@@ -240,12 +241,4 @@ fn recall(found: &[Vec<Neighbor>], true_found: &[Vec<Neighbor>]) -> f64 {
         all += true_found.len();
     }
     hits as f64 / all as f64
-}
-
-/// Most memory this process held at once, in MiB, as Linux counts it.
-fn peak_mib() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
 }

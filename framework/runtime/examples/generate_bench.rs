@@ -24,7 +24,7 @@ use sbp_plugin::ports::{
 };
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
-use sbp_testkit::PlainAdamW;
+use sbp_testkit::{PlainAdamW, peak_mib};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokenizers::Tokenizer;
@@ -209,12 +209,4 @@ fn generate(
     println!("tokens {num_tokens}");
     println!("tokens_per_second {:.2}", num_tokens as f64 / seconds);
     Ok(())
-}
-
-/// Most memory this process held at once, in MiB, as Linux counts it.
-fn peak_mib() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
 }

@@ -17,7 +17,7 @@ use sbp_plugin::ports::{
 };
 use sbp_plugin::slots::schedule::Schedule;
 use sbp_runtime::{TorchRuntime, device, native};
-use sbp_testkit::PlainAdamW;
+use sbp_testkit::{PlainAdamW, peak_mib};
 
 /// A model and the shape of its batches: `rows` sequences of `length` predictions a step.
 struct Size {
@@ -194,12 +194,4 @@ fn train(
         observer: &mut Clock(Instant::now()),
     })?;
     Ok(())
-}
-
-/// Most memory this process held at once, in MiB, as Linux counts it.
-fn peak_mib() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
 }

@@ -3,6 +3,8 @@
 use crate::Result;
 use crate::setup::repository_root;
 use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
 
 /// One number of ours beside one of a peer's.
 pub(super) struct Entry {
@@ -44,8 +46,27 @@ impl Entry {
     }
 }
 
+/// Runs the cases of a benchmark, each in a folder of its own that is removed afterwards, and writes their entries.
+pub(super) fn of_cases<C: AsRef<str>>(
+    name: &str,
+    cases: &[C],
+    mut compare: impl FnMut(&str, &Path) -> Result<Vec<Entry>>,
+) -> Result<ExitCode> {
+    let scratch = std::env::temp_dir().join(format!("sbp-bench-{}", std::process::id()));
+    let mut entries = Vec::new();
+    let outcome = cases.iter().map(AsRef::as_ref).try_for_each(|case| {
+        let folder = scratch.join(case);
+        fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
+        entries.extend(compare(case, &folder)?);
+        Ok(())
+    });
+    // Failing to tidy up a temporary folder is no failure.
+    let _ = fs::remove_dir_all(&scratch);
+    outcome.and_then(|()| write(name, &entries)).map(|()| ExitCode::SUCCESS)
+}
+
 /// Writes the entries of a benchmark.
-pub(super) fn write(name: &str, entries: &[Entry]) -> Result<()> {
+fn write(name: &str, entries: &[Entry]) -> Result<()> {
     let folder = repository_root().join("target/bench");
     let path = folder.join(format!("{name}.json"));
     let lines: Vec<String> = entries.iter().map(|entry| format!("  {}", entry.to_json())).collect();

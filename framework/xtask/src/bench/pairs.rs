@@ -102,16 +102,9 @@ pub(crate) fn pairs(args: &[String]) -> Result<ExitCode> {
     }
     let settings = settings(args)?;
     let python = peers(&["numpy", "datasketch", "faiss", "hnswlib", "sentence_transformers"])?;
-    let folder = std::env::temp_dir().join(format!("sbp-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
-    let mut entries = Vec::new();
-    let outcome = settings.cases.iter().try_for_each(|case| {
-        entries.extend(compare(case, &settings, &build(case)?, &python, &folder)?);
-        Ok(())
-    });
-    // Failing to tidy up a temporary folder is no failure.
-    let _ = fs::remove_dir_all(&folder);
-    outcome.and_then(|()| entry::write("pairs", &entries)).map(|()| ExitCode::SUCCESS)
+    entry::of_cases("pairs", &settings.cases, |case, folder| {
+        compare(case, &settings, &build(case)?, &python, folder)
+    })
 }
 
 fn build(case: &str) -> Result<PathBuf> {

@@ -128,17 +128,9 @@ pub(crate) fn train(args: &[String]) -> Result<ExitCode> {
     let settings = settings(args)?;
     let ours = build()?;
     let python = peers(&["numpy", "transformers"])?;
-    let folder = std::env::temp_dir().join(format!("sbp-bench-{}", std::process::id()));
-    let mut entries = Vec::new();
-    let outcome = settings.sizes.iter().try_for_each(|size| {
-        let folder = folder.join(size);
-        fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
-        entries.extend(compare(size, &settings, &ours, &python, &folder)?);
-        Ok(())
-    });
-    // Failing to tidy up a temporary folder is no failure.
-    let _ = fs::remove_dir_all(&folder);
-    outcome.and_then(|()| super::entry::write("train", &entries)).map(|()| ExitCode::SUCCESS)
+    super::entry::of_cases("train", &settings.sizes, |size, folder| {
+        compare(size, &settings, &ours, &python, folder)
+    })
 }
 
 fn build() -> Result<PathBuf> {
