@@ -32,6 +32,25 @@ impl Record {
     }
 }
 
+/// Counts of draws.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Tally {
+    pub(super) drawn: usize,
+    pub(super) dropped: usize,
+    /// Training tokens of those that are kept.
+    pub(super) tokens: u64,
+    pub(super) cost: Cost,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, record: &Record) {
+        self.drawn += 1;
+        self.dropped += usize::from(!record.verdict.is_keep());
+        self.tokens += record.kept_tokens();
+        self.cost.add(record.cost);
+    }
+}
+
 /// A shard under way.
 pub(super) struct Shard {
     part: PathBuf,
@@ -39,6 +58,7 @@ pub(super) struct Shard {
     file: File,
     /// Draws that are there, by seed document and draw.
     records: HashMap<(DocId, u32), Record>,
+    tally: Tally,
 }
 
 impl Shard {
@@ -56,18 +76,19 @@ impl Shard {
         } else {
             Vec::new()
         };
-        let mut records = HashMap::new();
+        let (mut records, mut tally) = (HashMap::new(), Tally::default());
         let mut whole = 0;
         for line in left.split_inclusive(|byte| *byte == b'\n') {
             let record: Option<Record> = serde_json::from_slice(line).ok();
             let Some(record) = record.filter(|_| line.ends_with(b"\n")) else { break };
+            tally.add(&record);
             records.insert((record.document.seed, record.document.draw), record);
             whole += line.len() as u64;
         }
         let file = OpenOptions::new().create(true).append(true).open(&part);
         let file = file.map_err(Error::file("open", &part))?;
         file.set_len(whole).map_err(Error::file("shorten", &part))?;
-        Ok(Self { whole: folder.join(format!("{number:06}.jsonl")), part, file, records })
+        Ok(Self { whole: folder.join(format!("{number:06}.jsonl")), part, file, records, tally })
     }
 
     /// Whether a draw is there.
@@ -75,8 +96,9 @@ impl Shard {
         self.records.contains_key(&(seed, draw))
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
+    /// Counts of the draws that are there.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Adds a draw.
@@ -84,6 +106,7 @@ impl Shard {
         let mut line = serde_json::to_vec(&record).map_err(|error| files::invalid(&self.part, &error))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(Error::file("write", &self.part))?;
+        self.tally.add(&record);
         self.records.insert((record.document.seed, record.document.draw), record);
         Ok(())
     }
@@ -145,7 +168,7 @@ mod tests {
         for cut in 0..=whole.len() {
             std::fs::write(&part, &whole[..cut]).unwrap();
             let mut shard = Shard::open(folder.path(), 0).unwrap();
-            assert_eq!(shard.records().count(), usize::from(cut >= first) + usize::from(cut >= whole.len()));
+            assert_eq!(shard.records.len(), usize::from(cut >= first) + usize::from(cut >= whole.len()));
             for (seed, draw) in order {
                 if !shard.has(seed, draw) {
                     shard.add(record(seed.0, draw)).unwrap();

@@ -18,7 +18,7 @@ use sbp_recipe::SynthesizerSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::draws::{Record, Shard};
+use self::draws::{Record, Shard, Tally};
 use super::corpus::{CorpusData, HELDOUT};
 use super::pair::Pairs;
 use super::tokenize::Tokens;
@@ -170,10 +170,10 @@ fn sample(
     let mut made = Made { wanted, ..Made::default() };
     for number in 0.. {
         let places: Vec<(usize, u32)> = order.by_ref().take(made.next_shard()).collect();
-        if places.is_empty() || made.tokens >= wanted {
+        let room = made.missing();
+        if places.is_empty() || room == 0 {
             break;
         }
-        let room = wanted - made.tokens;
         if let Some(records) = Shard::read_whole(&draws, number)? {
             made.add(records);
             continue;
@@ -200,7 +200,7 @@ fn sample(
                 } else if reporter.stop_requested() {
                     stopped = Some(Error::Stopped { stage: label.to_owned() });
                 }
-                reporter.progress(&made.progress(label, shard.records()));
+                reporter.progress(&made.progress(label, shard.tally()));
                 if stopped.is_some() { Err("stopped".into()) } else { Ok(()) }
             });
         if let Some(error) = stopped {
@@ -232,13 +232,18 @@ fn order<'a>(
 struct Made {
     wanted: u64,
     records: Vec<Record>,
-    tokens: u64,
+    tally: Tally,
 }
 
 impl Made {
     fn add(&mut self, records: Vec<Record>) {
-        self.tokens += records.iter().map(Record::kept_tokens).sum::<u64>();
+        records.iter().for_each(|record| self.tally.add(record));
         self.records.extend(records);
+    }
+
+    /// Training tokens that are missing.
+    fn missing(&self) -> u64 {
+        self.wanted.saturating_sub(self.tally.tokens)
     }
 
     /// Draws that are likely to give what is missing. A function of what whole shards hold, so that a restart asks for the
@@ -247,24 +252,20 @@ impl Made {
         if self.records.is_empty() {
             return FIRST_SHARD;
         }
-        let per_draw = self.tokens as f64 / self.records.len() as f64;
-        let likely = self.wanted.saturating_sub(self.tokens) as f64 / per_draw;
+        let per_draw = self.tally.tokens as f64 / self.records.len() as f64;
         // As a whole number, which infinity has too.
-        (likely.ceil() as usize).clamp(SMALLEST_SHARD, LARGEST_SHARD)
+        ((self.missing() as f64 / per_draw).ceil() as usize).clamp(SMALLEST_SHARD, LARGEST_SHARD)
     }
 
     /// With what the shard under way has.
-    fn progress<'p>(&self, label: &'p str, under_way: impl Iterator<Item = &'p Record>) -> Progress<'p> {
-        let (mut tokens, mut cost, mut dropped, mut drawn) = (self.tokens, Cost::default(), 0_usize, 0_usize);
-        for record in under_way {
-            tokens += record.kept_tokens();
-            cost.add(record.cost);
-            dropped += usize::from(!record.verdict.is_keep());
-            drawn += 1;
-        }
+    fn progress<'p>(&self, label: &'p str, under_way: Tally) -> Progress<'p> {
+        let mut cost = self.tally.cost;
+        cost.add(under_way.cost);
+        let drawn = self.tally.drawn + under_way.drawn;
+        let dropped = self.tally.dropped + under_way.dropped;
         Progress {
             stage: label,
-            done: tokens.min(self.wanted),
+            done: (self.tally.tokens + under_way.tokens).min(self.wanted),
             total: self.wanted,
             unit: "tokens",
             tokens: cost.tokens,
@@ -284,9 +285,7 @@ impl Made {
     ) -> Result<Summary> {
         let mut dropped = BTreeMap::new();
         let mut accepted = Vec::new();
-        let mut cost = Cost::default();
         for record in &self.records {
-            cost.add(record.cost);
             match &record.verdict {
                 Verdict::Keep => {
                     let mut text = tokens.tokenizer.encode(&record.document.text).map_err(fail)?;
@@ -304,10 +303,10 @@ impl Made {
         Ok(Summary {
             drawn: self.records.len(),
             accepted: accepted.len(),
-            tokens: self.tokens,
+            tokens: self.tally.tokens,
             wanted: self.wanted,
             dropped,
-            cost,
+            cost: self.tally.cost,
         })
     }
 }
