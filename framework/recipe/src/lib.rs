@@ -18,6 +18,7 @@ mod schema;
 mod source;
 mod suggest;
 mod sweep;
+mod synthesizer;
 
 pub use arm::{ArmSection, TrainingDelta};
 pub use code::Code;
@@ -25,12 +26,12 @@ pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
-    Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection,
-    HeldoutPairsSection, InitFrom, InitSection, Keep, MatchOn, NearDuplicatesSection, PairsSection,
-    QualitySection, Recipe, RecipeSection, RoundsSection, SplitsSection, Storage, Synthesis,
-    SynthesizerSection, TokenizerSection, TrainingSection,
+    Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection, MatchOn,
+    NearDuplicatesSection, PairsSection, QualitySection, Recipe, RecipeSection, SplitsSection, Storage,
+    Synthesis, TokenizerSection, TrainingSection,
 };
 pub use schema::{SCHEMA_VERSION, layer_schema, recipe_schema};
 pub use source::dotted;
 pub use suggest::suggest;
 pub use sweep::{Axis, Point, SweepMode, SweepSection};
+pub use synthesizer::{HeldoutPairsSection, InitFrom, InitSection, Keep, RoundsSection, SynthesizerSection};
