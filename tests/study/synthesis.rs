@@ -203,3 +203,21 @@ fn repeated_synthetic_documents_are_fewer() {
     assert_eq!(once.0, twice.0, "as many synthetic tokens are seen");
     assert!((once.1 - 1.0).abs() < 1e-9 && (twice.1 - 2.0).abs() < 0.01, "{once:?} {twice:?}");
 }
+
+#[test]
+fn a_base_model_on_the_budgets_schedule_is_the_repetition_arm_at_that_step() {
+    let sets = [
+        "budget.duration={ steps = 20 }",
+        "base={ duration = { steps = 8 }, schedule_duration = { steps = 20 } }",
+        "execution.keep_checkpoints.named={ early = 8 }",
+    ];
+    let home = tempfile::tempdir().expect("a folder");
+    let (finished, _) = study(home.path(), &sets, &mut torch(), "", None);
+    let weights = |path: &str| {
+        let path = finished.folder.path.join("stages").join(path).join("model.safetensors");
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    };
+    let early = weights("train-repetition-seed-1/checkpoints/early");
+    assert!(weights("base-seed-1/checkpoint") == early, "another model");
+    assert!(weights("train-repetition-seed-1/checkpoint") != early);
+}
