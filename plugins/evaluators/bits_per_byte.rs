@@ -82,7 +82,7 @@ impl Evaluator for BitsPerByte {
                 units[*owner].0 += nats / std::f64::consts::LN_2;
             }
         }
-        Ok(vec![Score { metric: METRIC.to_owned(), higher_is_better: false, units }])
+        Ok(vec![Score::ratio(METRIC, false, units)])
     }
 }
 
@@ -94,12 +94,8 @@ mod tests {
 
     fn score(config: BitsPerByteConfig, context_length: usize, texts: &[&str]) -> Result<Score> {
         let heldout: Vec<Document> = texts.iter().map(|text| Document::new(text, *text)).collect();
-        let mut context = EvalContext {
-            model: &mut BigramModel::untrained(context_length),
-            tokenizer: &ByteTokenizer,
-            heldout: &heldout,
-            questions: &[],
-        };
+        let mut model = BigramModel::untrained(context_length);
+        let mut context = EvalContext { heldout: &heldout, ..EvalContext::new(&mut model, &ByteTokenizer) };
         Ok(BitsPerByte(config).evaluate(&mut context)?.remove(0))
     }
 

@@ -87,12 +87,7 @@ impl Evaluator for MultipleChoice {
             accuracy.push((credit(own, question.answer), 1.0));
             nll.push((-log_softmax(own, question.answer), 1.0));
         }
-        let score = |metric: &str, higher_is_better, units| Score {
-            metric: metric.to_owned(),
-            higher_is_better,
-            units,
-        };
-        Ok(vec![score(ACCURACY, true, accuracy), score(NLL, false, nll)])
+        Ok(vec![Score::ratio(ACCURACY, true, accuracy), Score::ratio(NLL, false, nll)])
     }
 }
 
@@ -145,7 +140,7 @@ mod tests {
     }
 
     fn evaluate(questions: &[Question], batch_size: usize, model: &mut BigramModel) -> Result<Vec<Score>> {
-        let mut context = EvalContext { model, tokenizer: &ByteTokenizer, heldout: &[], questions };
+        let mut context = EvalContext { questions, ..EvalContext::new(model, &ByteTokenizer) };
         MultipleChoice(MultipleChoiceConfig { max_questions: None, batch_size }).evaluate(&mut context)
     }
 

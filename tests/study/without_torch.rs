@@ -72,7 +72,7 @@ fn under_total_flops_the_arm_with_overhead_trains_on_fewer_tokens() {
     let sets =
         ["budget.match=total_flops", "budget.duration={ passes = 40 }", "training.tokens_per_step=256"];
     let results = study(home.path(), &sets).results;
-    let train = |arm: &str| results.ledger[arm]["train"]["tokens"].as_u64().expect("a count");
+    let train = |arm: &str| results.ledger[arm]["train"].tokens;
     assert!(train("sbp") < train("repetition"));
     assert_eq!(train("repetition"), train("oracle"));
     assert!(results.compute_match.matched, "{:?}", results.compute_match);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sbp_core::Fingerprint;
 use sbp_plugin::registry::BuildContext;
-use sbp_recipe::{Plan, Point, SCHEMA_VERSION, dotted};
+use sbp_recipe::{Plan, Point, Recipe, SCHEMA_VERSION, dotted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -51,6 +51,9 @@ struct Inputs {
     /// Content of a given `tokenizer.json`; none for a tokenizer that the study trains.
     #[serde(skip_serializing_if = "Option::is_none")]
     tokenizer: Option<Fingerprint>,
+    /// Content of the files that evaluators read, by place in the recipe.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    evaluators: BTreeMap<String, Fingerprint>,
 }
 
 fn no_sets(sets: &Value) -> bool {
@@ -154,10 +157,24 @@ impl PointLock {
             values: plan.point.clone(),
             plan: plan.id.clone(),
             plugins,
-            inputs: Inputs { corpus, evaluation_sets, tokenizer },
+            inputs: Inputs { corpus, evaluation_sets, tokenizer, evaluators: evaluators(plan)? },
             recipe: plan.identity(),
         })
     }
+}
+
+fn evaluators(plan: &Plan) -> Result<BTreeMap<String, Fingerprint>> {
+    let Recipe { evaluators, dynamics, .. } = &plan.recipe;
+    let mut contents = BTreeMap::new();
+    for (section, evaluators) in [("evaluators", evaluators), ("dynamics.evaluators", &dynamics.evaluators)] {
+        for (index, selected) in evaluators.iter().enumerate() {
+            let content = selected.build(&BuildContext::default()).and_then(|evaluator| evaluator.content());
+            if let Some(content) = content.map_err(failed("lock"))? {
+                contents.insert(format!("{section}.{index}"), content);
+            }
+        }
+    }
+    Ok(contents)
 }
 
 fn points(lock: &Value) -> &[Value] {

@@ -14,10 +14,12 @@ use sbp_recipe::{InitFrom, Plan, Synthesis};
 
 use crate::lock::Lock;
 use crate::manifest::Manifest;
+use crate::report::curves::{Curve, CurvePoint};
 use crate::report::results::{ArmRun, Findings, Results};
 use crate::report::table;
 use crate::run_folder::RunFolder;
 use crate::stages::corpus::CorpusData;
+use crate::stages::dynamics::{Dynamics, Measurement};
 use crate::stages::train_arm::Pretraining;
 use crate::stages::{
     Study, corpus, embed, evaluate, failed, pair, quality, related, round, synthesize, tokenize, train,
@@ -107,12 +109,22 @@ pub fn run(
                 shares: &arm.shares,
                 synthetic: synthetic.as_ref(),
                 related: related.as_ref(),
+                dynamics: Dynamics::of(&study, &corpus, &tokens, arm.budget.steps),
             };
             let model = train_arm::make(&mut study, &tokens, &pretraining)?;
             let (evaluation, scores) = evaluate::make(&mut study, &corpus, &tokens, &arm.name, seed, &model)?;
             let trained = train::summary(&model)?;
             let mut ledger = scores.ledger.clone();
             ledger.charge(Cause::Train, trained.cost);
+            for measured in Measurement::read(&model)? {
+                ledger.charge(Cause::Evaluate, measured.cost);
+            }
+            let last = CurvePoint {
+                step: trained.steps,
+                tokens: trained.cost.tokens,
+                flops: trained.cost.flops,
+                metrics: scores.values(),
+            };
             if arm.synthetic_wanted > 0 {
                 ledger.absorb(&overhead);
             } else if arm.shares.iter().any(|share| share.source == Source::Related) {
@@ -131,6 +143,7 @@ pub fn run(
                 ledger,
                 final_loss: trained.final_loss,
                 scores: scores.scores,
+                curve: Curve::read(&model, seed, last)?,
             });
         }
     }
@@ -337,6 +350,7 @@ fn base(study: &mut Study<'_>, tokens: &tokenize::Tokens, seed: u64) -> Result<c
         shares: &shares,
         synthetic: None,
         related: None,
+        dynamics: None,
     };
     train_arm::make(study, tokens, &pretraining)
 }

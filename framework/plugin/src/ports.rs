@@ -41,6 +41,13 @@ pub trait LanguageModel {
     /// # Errors
     /// When a sequence is longer than the context, empty, or holds a token outside the vocabulary.
     fn log_probs(&mut self, sequences: &[Vec<TokenId>]) -> Result<Vec<Vec<f32>>>;
+    /// How likely each continuation is after its context, in the order given. What is shared among them is computed once:
+    /// equal contexts, in whatever order they come.
+    ///
+    /// # Errors
+    /// When a context or a continuation is empty, when the two together are longer than the context length and one token
+    /// more (the last is predicted, never read), or as [`Self::log_probs`].
+    fn likelihoods(&mut self, continuations: &[Continuation]) -> Result<Vec<Likelihood>>;
     /// Mean over positions of the last hidden state (after the final norm), one row a sequence.
     ///
     /// # Errors
@@ -60,6 +67,24 @@ pub trait LanguageModel {
     ) -> Result<()>;
     /// Tokens processed and FLOPs spent since the last call of this method.
     fn take_cost(&mut self) -> Cost;
+}
+
+/// A text that might follow another, in tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continuation {
+    /// What it follows.
+    pub context: Vec<TokenId>,
+    /// What follows.
+    pub tokens: Vec<TokenId>,
+}
+
+/// How likely a continuation is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likelihood {
+    /// Sum over its tokens of the natural-log probability of each given all before it.
+    pub log_prob: f64,
+    /// Whether each token is the likeliest where it stands.
+    pub is_greedy: bool,
 }
 
 /// A prompt and the random stream that decides its continuation.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sbp_core::{Cause, Ledger, TokenCount};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::recipe::MatchOn;
 
@@ -44,7 +44,7 @@ pub fn arm_budget(
 }
 
 /// Whether the arms spent the same.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// What was to be equal.
     pub mode: MatchOn,

@@ -70,6 +70,9 @@ pub struct Recipe {
     pub comparison: ComparisonSection,
     /// What trained models are scored on.
     pub evaluators: Vec<Selected<slots::Evaluator>>,
+    /// Where arms are scored on their way; by default at their end alone.
+    #[serde(default, skip_serializing_if = "DynamicsSection::is_off")]
+    pub dynamics: DynamicsSection,
     /// Where metrics go as they happen.
     #[serde(default)]
     pub trackers: Vec<Selected<slots::Tracker>>,
@@ -150,6 +153,7 @@ impl Recipe {
             choices.push((at, &arm.plugin));
         }
         list("/evaluators", &self.evaluators, &mut choices);
+        list("/dynamics/evaluators", &self.dynamics.evaluators, &mut choices);
         list("/trackers", &self.trackers, &mut choices);
         choices
     }
@@ -444,6 +448,41 @@ impl MatchOn {
     }
 }
 
+/// Where arms are scored on their way, so that it can be seen when one overtakes another.
+///
+/// Training pauses there and goes on as if it had not: the trained model is the same, bit by bit on a CPU. What the scores
+/// cost is counted as evaluation. A change here trains the arms again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DynamicsSection {
+    /// After every so much training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Duration")]
+    pub every: Option<Duration>,
+    /// After these amounts of training, beside those.
+    pub at: Vec<Duration>,
+    /// What is asked there; the recipe's `evaluators` if none is listed. In-loop scores are best few and quick.
+    pub evaluators: Vec<Selected<slots::Evaluator>>,
+}
+
+impl DynamicsSection {
+    /// Whether arms are scored at their end alone.
+    pub fn is_off(&self) -> bool {
+        self.every.is_none() && self.at.is_empty()
+    }
+
+    /// The steps after which an arm of `num_steps` is scored, in order; not the last one, after which it is scored anyway.
+    pub fn steps(&self, num_steps: u64, tokens_per_step: u64, tokens_per_pass: u64) -> Vec<u64> {
+        let steps_of = |duration: &Duration| duration.steps(tokens_per_step, tokens_per_pass);
+        let every = self.every.iter().flat_map(|every| (1..).map(move |count| count * steps_of(every)));
+        let mut steps: Vec<u64> = every.take_while(|&step| step < num_steps).collect();
+        steps.extend(self.at.iter().map(steps_of).filter(|&step| step < num_steps));
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+}
+
 /// Which arms are the yardsticks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -499,5 +538,22 @@ impl Default for ExecutionSection {
             checkpoint_every_secs: 60.0,
             keep_checkpoints: KeepCheckpoints::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_are_scored_in_order_and_each_step_once() {
+        let section = DynamicsSection {
+            every: Some(Duration::Tokens(300)),
+            at: vec![Duration::Steps(5), Duration::Passes(0.5), Duration::Steps(10)],
+            evaluators: Vec::new(),
+        };
+        // 100 tokens a step, 1,000 a pass: every third step, and after 5 and 5; 10 is the end.
+        assert_eq!(section.steps(10, 100, 1_000), [3, 5, 6, 9]);
+        assert!(DynamicsSection::default().steps(10, 100, 1_000).is_empty());
     }
 }

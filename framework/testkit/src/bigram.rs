@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sbp_core::{Cost, Example, ModelConfig, RngStream, RootSeed, TokenId};
 use sbp_plugin::Result;
-use sbp_plugin::ports::{Completion, Decoding, LanguageModel, Prompt};
+use sbp_plugin::ports::{Completion, Continuation, Decoding, LanguageModel, Likelihood, Prompt};
 use serde::{Deserialize, Serialize};
 
 /// A bigram model: p(b | a) = (count(a, b) + prior(b)) / (count(a) + 1), the prior summing to 1.
@@ -163,6 +163,25 @@ impl LanguageModel for BigramModel {
             rows.push(tokens.windows(2).map(|pair| self.probability(pair[0], pair[1]).ln() as f32).collect());
         }
         Ok(rows)
+    }
+
+    fn likelihoods(&mut self, continuations: &[Continuation]) -> Result<Vec<Likelihood>> {
+        let mut likelihoods = Vec::with_capacity(continuations.len());
+        for Continuation { context, tokens } in continuations {
+            let Some(&last) = context.last() else { return Err("a context is empty".into()) };
+            let Some((_, read)) = tokens.split_last() else { return Err("a continuation is empty".into()) };
+            let read = [context.as_slice(), read].concat();
+            self.check(&read)?;
+            self.check(tokens)?;
+            self.charge(read.len());
+            let mut likelihood = Likelihood { log_prob: 0.0, is_greedy: true };
+            for (&before, &token) in std::iter::once(&last).chain(tokens).zip(tokens) {
+                likelihood.log_prob += self.probability(before, token).ln();
+                likelihood.is_greedy &= self.distribution(before)[0].0 == token;
+            }
+            likelihoods.push(likelihood);
+        }
+        Ok(likelihoods)
     }
 
     fn mean_hidden(&mut self, sequences: &[Vec<TokenId>]) -> Result<Vec<Vec<f32>>> {

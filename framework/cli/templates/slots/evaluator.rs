@@ -61,11 +61,7 @@ impl Evaluator for TheKind {
                 "there are no held-out documents to score; let the corpus keep some".into(),
             );
         }
-        Ok(vec![Score {
-            metric: METRIC.to_owned(),
-            higher_is_better: false,
-            units,
-        }])
+        Ok(vec![Score::ratio(METRIC, false, units)])
     }
 }
 

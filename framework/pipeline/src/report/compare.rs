@@ -119,11 +119,7 @@ mod tests {
     use super::*;
 
     fn score(values: &[f64]) -> Score {
-        Score {
-            metric: "m".into(),
-            higher_is_better: true,
-            units: values.iter().map(|&value| (value, 1.0)).collect(),
-        }
+        Score::ratio("m", true, values.iter().map(|&value| (value, 1.0)).collect())
     }
 
     #[test]

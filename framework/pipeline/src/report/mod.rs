@@ -1,6 +1,7 @@
 //! The report: made only from results, small on purpose.
 
 pub mod compare;
+pub mod curves;
 pub mod results;
 pub mod table;
 

@@ -5,17 +5,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sbp_core::{Cause, Ledger};
+use sbp_core::{Cause, Cost, Ledger};
 use sbp_plugin::slots::arm::{Share, Supply};
 use sbp_plugin::slots::evaluator::Score;
 use sbp_recipe::match_compute::{self, Verdict};
 use sbp_recipe::{ComparisonSection, Plan, plan::ArmPlan};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::compare::{Comparison, Seeds, compare};
+use super::curves::Curve;
 use crate::stages::corpus::{CorpusData, Summary as CorpusSummary};
 use crate::stages::embed::Stored;
 use crate::stages::pair::Summary as PairSummary;
@@ -23,12 +24,14 @@ use crate::stages::quality::{Quality, Sample};
 use crate::stages::tune::Summary as TuneSummary;
 
 /// The whole outcome of a run.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
     /// Version of this layout.
     pub schema_version: u32,
     /// The recipe's name.
     pub recipe: String,
+    /// What the study asks, in the recipe's words.
+    pub description: String,
     /// Identity of the plan.
     pub plan: String,
     /// The arms in table order.
@@ -38,9 +41,11 @@ pub struct Results {
     /// Each arm against the baseline, metric by metric.
     pub comparisons: Vec<Comparison>,
     /// By arm and cause: tokens and FLOPs, means over seeds.
-    pub ledger: BTreeMap<String, BTreeMap<&'static str, Value>>,
+    pub ledger: BTreeMap<String, BTreeMap<String, Cost>>,
     /// Whether the arms spent the same, over all seeds.
     pub compute_match: Verdict,
+    /// By arm: how the training of each seed went.
+    pub curves: BTreeMap<String, Vec<Curve>>,
     /// Counts of the corpus.
     pub corpus: Value,
     /// Quality of pairs and synthetic documents, by seed, and by round where there are several.
@@ -59,7 +64,7 @@ pub fn results_schema() -> Value {
 }
 
 /// One arm's results.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmResults {
     /// Kind of the arm.
     pub kind: String,
@@ -72,7 +77,7 @@ pub struct ArmResults {
 }
 
 /// One arm and seed.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeedResults {
     /// The seed.
     pub seed: u64,
@@ -81,7 +86,7 @@ pub struct SeedResults {
 }
 
 /// A metric over seeds.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metric {
     /// Mean over seeds.
     pub mean: f64,
@@ -98,6 +103,7 @@ pub(crate) struct ArmRun {
     pub(crate) ledger: Ledger,
     pub(crate) final_loss: f64,
     pub(crate) scores: Vec<Score>,
+    pub(crate) curve: Curve,
 }
 
 /// What a run gathers on its way.
@@ -153,15 +159,19 @@ impl Findings {
         let arms =
             self.arm_order.iter().map(|name| (name.clone(), arm_results(&runs_of(name), supply))).collect();
         let ledger = self.arm_order.iter().map(|name| (name.clone(), mean_ledger(&runs_of(name)))).collect();
+        let curves_of = |name| runs_of(name).into_iter().map(|run| run.curve.clone()).collect();
+        let curves = self.arm_order.iter().map(|name| (name.clone(), curves_of(name))).collect();
         Results {
-            schema_version: 1,
+            schema_version: 2,
             recipe: plan.recipe.recipe.name.clone(),
+            description: plan.recipe.recipe.description.clone(),
             plan: plan.id.to_string(),
             comparisons: self.comparisons(plan),
             compute_match: self.verdict(plan),
             arm_order: self.arm_order.clone(),
             arms,
             ledger,
+            curves,
             corpus: json!(self.corpus),
             quality: self.quality,
             samples: self.samples,
@@ -265,7 +275,7 @@ fn sources(shares: &[Share], supply: &Supply) -> Vec<Value> {
         .collect()
 }
 
-fn mean_ledger(runs: &[&ArmRun]) -> BTreeMap<&'static str, Value> {
+fn mean_ledger(runs: &[&ArmRun]) -> BTreeMap<String, Cost> {
     let n = runs.len().max(1) as u64;
     Cause::ALL
         .into_iter()
@@ -274,7 +284,7 @@ fn mean_ledger(runs: &[&ArmRun]) -> BTreeMap<&'static str, Value> {
                 let cost = run.ledger.cost(cause);
                 (tokens + cost.tokens, flops + cost.flops)
             });
-            (cause.name(), json!({"tokens": tokens / n, "flops": flops / n}))
+            (cause.name().to_owned(), Cost { tokens: tokens / n, flops: flops / n })
         })
         .collect()
 }

@@ -185,13 +185,11 @@ fn ledger(results: &Results, text: &mut String) {
             })
             .collect();
         let mut row = vec![arm.clone(), sources.join(" + ")];
-        let entry = |cause: &str, what: &str| {
-            results.ledger[arm].get(cause).map_or(0, |cost| cost[what].as_u64().unwrap_or(0))
-        };
-        row.extend(causes.iter().map(|cause| entry(cause, "tokens").to_string()));
-        row.push(format!("{:.3e}", entry("train", "flops") as f64));
+        let entry = |cause: &str| results.ledger[arm].get(cause).copied().unwrap_or_default();
+        row.extend(causes.iter().map(|cause| entry(cause).tokens.to_string()));
+        row.push(format!("{:.3e}", entry("train").flops as f64));
         let total: u64 =
-            causes.iter().filter(|cause| **cause != "evaluate").map(|cause| entry(cause, "flops")).sum();
+            causes.iter().filter(|cause| **cause != "evaluate").map(|cause| entry(cause).flops).sum();
         row.push(format!("{:.3e}", total as f64));
         rows.push(row);
     }

@@ -1,12 +1,17 @@
 //! Evaluation: every evaluator's scores of one trained model.
 
-use sbp_core::{Cause, Ledger};
-use sbp_plugin::ports::Precision;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sbp_core::{Cause, Cost, Document, Ledger};
+use sbp_plugin::ports::{LanguageModel, Precision, Runtime, Tokenizer};
 use sbp_plugin::registry::BuildContext;
-use sbp_plugin::slots::evaluator::{EvalContext, Score};
+use sbp_plugin::slots::corpus::Question;
+use sbp_plugin::slots::evaluator::{EvalContext, Item, Score, TaskCard};
 use sbp_plugin::slots::tracker::MetricPoint;
+use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::corpus::CorpusData;
 use super::tokenize::Tokens;
@@ -20,6 +25,89 @@ use crate::{Result, files};
 pub(crate) struct Scores {
     pub(crate) scores: Vec<Score>,
     pub(crate) ledger: Ledger,
+    /// The tasks that were asked.
+    #[serde(default)]
+    pub(crate) tasks: Vec<TaskCard>,
+}
+
+impl Scores {
+    /// Value by metric.
+    pub(crate) fn values(&self) -> BTreeMap<String, f64> {
+        self.scores.iter().map(|score| (score.metric.clone(), score.value())).collect()
+    }
+}
+
+/// What a model may be asked about.
+#[derive(Clone, Copy)]
+pub(crate) struct Questions<'a> {
+    pub(crate) tokenizer: &'a dyn Tokenizer,
+    pub(crate) heldout: &'a [Document],
+    pub(crate) questions: &'a [Question],
+}
+
+impl<'a> Questions<'a> {
+    pub(crate) fn of(corpus: &'a CorpusData, tokens: &'a Tokens) -> Self {
+        Self { tokenizer: tokens.tokenizer.as_ref(), heldout: &corpus.heldout, questions: &corpus.questions }
+    }
+}
+
+/// What an evaluation came to.
+pub(crate) struct Evaluation {
+    pub(crate) scores: Vec<Score>,
+    pub(crate) items: Vec<Item>,
+    pub(crate) tasks: Vec<TaskCard>,
+    pub(crate) cost: Cost,
+}
+
+/// The evaluators of a study, as far as they decide about scores: their choices and what they read.
+pub(crate) fn identity(evaluators: &[Selected<slots::Evaluator>], seed: u64) -> sbp_plugin::Result<Value> {
+    let identity = |selected: &Selected<slots::Evaluator>| {
+        let mut identity = selected.identity();
+        if let Some(content) = selected.build(&BuildContext { seed })?.content()? {
+            identity["content"] = json!(content);
+        }
+        Ok(identity)
+    };
+    evaluators.iter().map(identity).collect()
+}
+
+/// Asks every evaluator about a model; `done` is told how many have answered.
+pub(crate) fn evaluate(
+    model: &mut dyn LanguageModel,
+    about: Questions<'_>,
+    evaluators: &[Selected<slots::Evaluator>],
+    seed: u64,
+    done: &mut dyn FnMut(u64),
+) -> sbp_plugin::Result<Evaluation> {
+    let mut evaluation =
+        Evaluation { scores: Vec::new(), items: Vec::new(), tasks: Vec::new(), cost: Cost::default() };
+    for (index, selected) in evaluators.iter().enumerate() {
+        let mut evaluator = selected.build(&BuildContext { seed })?;
+        let mut context = EvalContext {
+            heldout: about.heldout,
+            questions: about.questions,
+            items: Some(&mut evaluation.items),
+            ..EvalContext::new(&mut *model, about.tokenizer)
+        };
+        evaluation.scores.extend(evaluator.evaluate(&mut context)?);
+        evaluation.tasks.extend(evaluator.tasks()?);
+        done(index as u64 + 1);
+    }
+    evaluation.cost = model.take_cost();
+    Ok(evaluation)
+}
+
+/// Opens a checkpoint and asks every evaluator about it.
+pub(crate) fn evaluate_checkpoint(
+    runtime: &mut dyn Runtime,
+    checkpoint: &Path,
+    about: Questions<'_>,
+    evaluators: &[Selected<slots::Evaluator>],
+    seed: u64,
+    done: &mut dyn FnMut(u64),
+) -> sbp_plugin::Result<Evaluation> {
+    let mut model = runtime.open(checkpoint, Precision::Fp32)?;
+    evaluate(model.as_mut(), about, evaluators, seed, done)
 }
 
 pub(crate) fn make(
@@ -31,33 +119,21 @@ pub(crate) fn make(
     model: &Artifact,
 ) -> Result<(Artifact, Scores)> {
     let label = format!("evaluate {arm} seed {seed}");
-    let evaluators: Vec<_> =
-        study.plan.recipe.evaluators.iter().map(|evaluator| evaluator.identity()).collect();
+    let evaluators = &study.plan.recipe.evaluators;
     let inputs = json!({
         "model": model.fingerprint,
         "corpus": corpus.artifact.fingerprint,
         "tokens": tokens.artifact.fingerprint,
-        "evaluators": evaluators,
+        "evaluators": identity(evaluators, seed).map_err(failed(&label))?,
     });
     let trained = train::summary(model)?;
     let artifact = study.make(&label, "evaluate", &inputs, &mut |study, folder| {
-        let fail = failed(&label);
-        let mut opened = study.runtime.open(&model.file("checkpoint"), Precision::Fp32).map_err(&fail)?;
-        let mut scores = Vec::new();
-        let total = study.plan.recipe.evaluators.len() as u64;
-        for (index, selected) in study.plan.recipe.evaluators.iter().enumerate() {
-            let mut evaluator = selected.build(&BuildContext { seed }).map_err(&fail)?;
-            let mut context = EvalContext {
-                model: opened.as_mut(),
-                tokenizer: tokens.tokenizer.as_ref(),
-                heldout: &corpus.heldout,
-                questions: &corpus.questions,
-            };
-            scores.extend(evaluator.evaluate(&mut context).map_err(&fail)?);
-            study.watch.reporter.progress(&Progress {
+        let reporter = &mut study.watch.reporter;
+        let mut done = |done| {
+            reporter.progress(&Progress {
                 stage: &label,
-                done: index as u64 + 1,
-                total,
+                done,
+                total: evaluators.len() as u64,
                 unit: "evaluators",
                 tokens: 0,
                 flops: 0,
@@ -65,10 +141,19 @@ pub(crate) fn make(
                 loss: None,
                 dropped: None,
             });
+        };
+        let about = Questions::of(corpus, tokens);
+        let checkpoint = model.file("checkpoint");
+        let evaluation =
+            evaluate_checkpoint(study.runtime, &checkpoint, about, evaluators, seed, &mut done)
+                .map_err(failed(&label))?;
+        let Evaluation { scores, items, tasks, cost } = evaluation;
+        if !items.is_empty() {
+            files::write_lines(&folder.join("items.jsonl"), &items)?;
         }
         let mut ledger = Ledger::default();
-        ledger.charge(Cause::Evaluate, opened.take_cost());
-        files::write_json(&folder.join("scores.json"), &Scores { scores, ledger })
+        ledger.charge(Cause::Evaluate, cost);
+        files::write_json(&folder.join("scores.json"), &Scores { scores, ledger, tasks })
     })?;
     let scores: Scores = files::read_json(&artifact.file("scores.json"))?;
     let values: Vec<(&str, f64)> =

@@ -1,6 +1,7 @@
 //! The stages, one file each: what they read, what they leave, which plugins they call.
 
 pub(crate) mod corpus;
+pub(crate) mod dynamics;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod pair;

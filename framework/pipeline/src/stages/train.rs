@@ -63,14 +63,7 @@ impl Outcome {
     }
 }
 
-/// Trains in `folder`, leaving `checkpoint/` (a Hugging Face folder with its tokenizer), `metrics.jsonl` and
-/// `training.json`.
-pub(crate) fn train(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Job<'_>) -> Result<()> {
-    let outcome = run(study, tokens, folder, job)?;
-    finish(tokens, folder, outcome.summary())
-}
-
-/// Makes the folders of the models whole and writes the figures.
+/// Makes the folders of the models whole (Hugging Face folders with their tokenizer) and writes the figures.
 pub(crate) fn finish(tokens: &Tokens, folder: &Path, summary: TrainingSummary) -> Result<()> {
     add_tokenizer(tokens, &folder.join("checkpoint"))?;
     for kept in files::folders_in(&folder.join("checkpoints"))? {
@@ -79,7 +72,7 @@ pub(crate) fn finish(tokens: &Tokens, folder: &Path, summary: TrainingSummary) -
     files::write_json(&folder.join("training.json"), &summary)
 }
 
-/// Trains to the end or to the pause.
+/// Trains in `folder` to the end or to the pause, leaving `checkpoint/` and `metrics.jsonl`.
 pub(crate) fn run(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Job<'_>) -> Result<Outcome> {
     let label = job.label;
     let schedule = job.training.schedule.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;

@@ -7,10 +7,11 @@ use sbp_plugin::slots::arm::Share;
 use sbp_plugin::slots::mixer::{Pool, Source};
 use serde_json::{Value, json};
 
+use super::dynamics::Dynamics;
 use super::related::Related;
 use super::synthesize::Synthetic;
 use super::tokenize::Tokens;
-use super::train::{Job, train};
+use super::train::{Job, Outcome, finish, run};
 use super::{Study, failed};
 use crate::Result;
 use crate::batches::DocumentBatches;
@@ -29,6 +30,8 @@ pub(crate) struct Pretraining<'p> {
     pub(crate) shares: &'p [Share],
     pub(crate) synthetic: Option<&'p Synthetic>,
     pub(crate) related: Option<&'p Related>,
+    /// What it is scored on as it goes.
+    pub(crate) dynamics: Option<Dynamics<'p>>,
 }
 
 impl Pretraining<'_> {
@@ -40,10 +43,10 @@ impl Pretraining<'_> {
     }
 
     /// What the result depends on. The arm's name is not part of it: two arms that do the same are one artifact.
-    fn inputs(&self, study: &Study<'_>, tokens: &Tokens) -> Value {
+    fn inputs(&self, study: &Study<'_>, tokens: &Tokens) -> Result<Value> {
         let recipe = &study.plan.recipe;
         let uses = |source| self.shares.iter().any(|share| share.source == source && share.tokens > 0);
-        json!({
+        let mut inputs = json!({
             "model": recipe.model,
             "training": recipe.training_of(self.arm),
             "mixer": recipe.mixer.identity(),
@@ -54,14 +57,18 @@ impl Pretraining<'_> {
             "tokens": tokens.artifact.fingerprint,
             "synthetic": self.synthetic.filter(|_| uses(Source::Synthetic)).map(|it| &it.artifact.fingerprint),
             "related": self.related.filter(|_| uses(Source::Related)).map(|it| &it.artifact.fingerprint),
-        })
+        });
+        if let Some(dynamics) = &self.dynamics {
+            inputs["dynamics"] = dynamics.identity(self.seed).map_err(failed(&self.label()))?;
+        }
+        Ok(inputs)
     }
 }
 
 /// Trains, or reuses, one model.
 pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_>) -> Result<Artifact> {
     let label = what.label();
-    let inputs = what.inputs(study, tokens);
+    let inputs = what.inputs(study, tokens)?;
     let stage = if what.arm.is_empty() { "base" } else { "train" };
     let empty = crate::token_store::TokenStore::default();
     study.make(&label, stage, &inputs, &mut |study, folder| {
@@ -85,31 +92,37 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
                 max_passes: share.max_passes,
             })
             .collect();
-        let stores = shares.iter().map(|share| store_of(share.source)).collect();
-        let mut batches = DocumentBatches::new(
-            mixer.as_ref(),
-            &pools,
-            stores,
-            root,
-            tokens.tokenizer.markers(),
-            training.tokens_per_step as usize,
-            recipe.model.context_length,
-        )
-        .crossing_documents(training.cross_documents);
-        let job = Job {
-            label: &label,
-            kind: what.kind,
-            arm: what.arm,
-            seed: what.seed,
-            // Every model of a seed starts from the same weights.
-            start: Start::Fresh(root.stream("init", &[])),
-            training: &training,
-            num_steps: what.steps,
-            schedule_steps: what.schedule_steps,
-            batches: &mut batches,
-            identity: Store::fingerprint(stage, &inputs),
-            pause: None,
+        let stores: Vec<_> = shares.iter().map(|share| store_of(share.source)).collect();
+        let mut job = |start_it: &mut dyn FnMut(Job<'_>) -> Result<Outcome>| {
+            let mut batches = DocumentBatches::new(
+                mixer.as_ref(),
+                &pools,
+                stores.clone(),
+                root,
+                tokens.tokenizer.markers(),
+                training.tokens_per_step as usize,
+                recipe.model.context_length,
+            )
+            .crossing_documents(training.cross_documents);
+            start_it(Job {
+                label: &label,
+                kind: what.kind,
+                arm: what.arm,
+                seed: what.seed,
+                // Every model of a seed starts from the same weights.
+                start: Start::Fresh(root.stream("init", &[])),
+                training: &training,
+                num_steps: what.steps,
+                schedule_steps: what.schedule_steps,
+                batches: &mut batches,
+                identity: Store::fingerprint(stage, &inputs),
+                pause: None,
+            })
         };
-        train(study, tokens, folder, job)
+        let outcome = match &what.dynamics {
+            Some(dynamics) => dynamics.train(study, folder, what.seed, &mut job)?,
+            None => job(&mut |job| run(study, tokens, folder, job))?,
+        };
+        finish(tokens, folder, outcome.summary())
     })
 }

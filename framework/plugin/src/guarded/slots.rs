@@ -15,7 +15,7 @@ use crate::slots::arm::{Arm, Share, Supply};
 use crate::slots::corpus::{Corpus, Judgement, Question, Records, Truth};
 use crate::slots::document_filter::DocumentFilter;
 use crate::slots::embedder::{EmbedContext, Embedder, Embeddings};
-use crate::slots::evaluator::{EvalContext, Evaluator, Score};
+use crate::slots::evaluator::{EvalContext, Evaluator, Score, TaskCard};
 use crate::slots::judge::{Judge, Opinion};
 use crate::slots::mixer::{Draw, Mixer, Pool};
 use crate::slots::objective::Objective;
@@ -126,6 +126,12 @@ impl Evaluator for Guarded<dyn Evaluator> {
     }
     fn evaluate(&mut self, context: &mut EvalContext<'_>) -> Result<Vec<Score>> {
         self.attempt_mut(|evaluator| evaluator.evaluate(context))
+    }
+    fn content(&self) -> Result<Option<Fingerprint>> {
+        self.attempt(|evaluator| evaluator.content())
+    }
+    fn tasks(&self) -> Result<Vec<TaskCard>> {
+        self.attempt(|evaluator| evaluator.tasks())
     }
 }
 

@@ -47,8 +47,7 @@ pub fn evaluator(selected: &Selected<slots::Evaluator>) {
     assert!(improved, "{kind}: {} is worse after training: {first:?}", after[0].metric);
 
     // What the task asks about may be missing: an error, never a panic or a score of nothing.
-    let mut context =
-        EvalContext { model: &mut untrained, tokenizer: &ByteTokenizer, heldout: &[], questions: &[] };
+    let mut context = EvalContext::new(&mut untrained, &ByteTokenizer);
     if let Ok(scores) = build(selected).evaluate(&mut context) {
         assert!(scores.iter().all(|score| !score.units.is_empty()), "{kind}: a score of nothing");
     }
@@ -58,8 +57,11 @@ fn evaluate(selected: &Selected<slots::Evaluator>, model: &mut dyn LanguageModel
     let corpus = TinyCorpus(TinyConfig::default());
     let heldout: Vec<_> = corpus.heldout().expect("in memory").filter_map(Result::ok).collect();
     let questions = corpus.questions(&documents(200)).expect("in memory");
-    let mut context =
-        EvalContext { model, tokenizer: &ByteTokenizer, heldout: &heldout, questions: &questions };
+    let mut context = EvalContext {
+        heldout: &heldout,
+        questions: &questions,
+        ..EvalContext::new(model, &ByteTokenizer)
+    };
     match build(selected).evaluate(&mut context) {
         Ok(scores) => scores,
         Err(error) => panic!("{}: cannot score: {error}", selected.kind()),
