@@ -39,18 +39,24 @@ impl Reporter for Impatient {
 /// What a study came to: the results of its arms, the models, and how often it was stopped.
 struct Ended {
     arms: Value,
+    curves: Value,
     trained: Vec<Vec<u8>>,
     stops: usize,
 }
 
 /// Three passes of training without synthetic documents, stopped after every `patience` steps.
 fn study(tokens_per_step: u64, patience: Option<usize>) -> Ended {
+    study_with(tokens_per_step, patience, &[])
+}
+
+fn study_with(tokens_per_step: u64, patience: Option<usize>, more: &[&str]) -> Ended {
     let home = tempfile::tempdir().expect("a folder");
-    let sets = [
+    let mut sets = vec![
         "budget.duration={ passes = 3.0 }".to_owned(),
         format!("training.tokens_per_step={tokens_per_step}"),
     ];
-    let overrides = Overrides { profiles: Vec::new(), sets: sets.to_vec() };
+    sets.extend(more.iter().map(|set| (*set).to_owned()));
+    let overrides = Overrides { profiles: Vec::new(), sets };
     let plan = Plan::new(load(&smoke(), &overrides).expect("the recipe is right"));
     let ready = device::init(device::Device::Cpu, NonZeroUsize::new(1)).expect("a CPU");
     let mut runtime = TorchRuntime::new(ready);
@@ -65,7 +71,8 @@ fn study(tokens_per_step: u64, patience: Option<usize>) -> Ended {
     };
     let results = std::fs::read(finished.folder.path.join("report/results.json")).expect("results");
     let results: Value = serde_json::from_slice(&results).expect("JSON");
-    Ended { arms: results["arms"].clone(), trained: trained(home.path()), stops }
+    let curves = results["curves"].clone();
+    Ended { arms: results["arms"].clone(), curves, trained: trained(home.path()), stops }
 }
 
 /// The bytes of every trained model of a store and of its log of steps, in the order of their names.
@@ -102,4 +109,34 @@ fn training_ends_alike_wherever_it_was_resumed() {
     assert_eq!(resumed.stops, 2, "one after each pass but the last");
     assert_eq!(resumed.arms, straight.arms);
     assert!(resumed.trained == straight.trained, "weights or logged steps differ");
+}
+
+#[test]
+fn scores_on_the_way_leave_no_trace_and_are_taken_once() {
+    let straight = study(700, None);
+    let dynamics = ["dynamics={ every = { tokens = 1400 }, evaluators = [{ kind = 'bits_per_byte' }] }"];
+    let scored = study_with(700, None, &dynamics);
+    assert_eq!(scored.arms, straight.arms);
+    let sorted = |ended: &Ended| {
+        let mut models = ended.trained.clone();
+        models.sort();
+        models
+    };
+    assert!(sorted(&scored) == sorted(&straight), "weights or logged steps differ");
+
+    let points = scored.curves["repetition"][0]["evaluations"].as_array().expect("points");
+    assert!(points.len() > 2, "{points:?}");
+    let (last, on_the_way) = points.split_last().expect("points");
+    for (index, point) in on_the_way.iter().enumerate() {
+        assert_eq!(point["tokens"], 1400 * (index as u64 + 1));
+        assert!(point["metrics"]["val/heldout/bpb"].as_f64().expect("a score") > 0.0);
+    }
+    let bits = |point: &Value| point["metrics"]["val/heldout/bpb"].as_f64().expect("a score");
+    assert!(bits(last) < bits(&on_the_way[0]), "training does not help");
+    assert_eq!(bits(last), straight.arms["repetition"]["seeds"][0]["metrics"]["val/heldout/bpb"]);
+
+    let resumed = study_with(700, Some(1), &dynamics);
+    assert!(resumed.stops > 1, "it was never stopped");
+    assert_eq!(resumed.curves, scored.curves);
+    assert!(sorted(&resumed) == sorted(&scored), "weights or logged steps differ");
 }

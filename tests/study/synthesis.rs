@@ -119,7 +119,7 @@ fn tuning_takes_what_is_best_for_held_out_pairs_and_resumes_to_the_same() {
     // What was spent is what was trained, the steps beyond the best too, and the measurements.
     let spent = |of: &Value| of["tokens"].as_u64().expect("a count");
     assert_eq!(spent(&training["cost"]), spent(&last["trained"]["cost"]) + spent(&last["cost"]));
-    assert_eq!(json!(results.ledger["sbp"]["tune"].tokens), training["cost"]["tokens"]);
+    assert_eq!(serde_json::json!(results.ledger["sbp"]["tune"].tokens), training["cost"]["tokens"]);
 
     let (resumed_weights, resumed_log, resumed_training, stops, _) = ended(Some(3));
     assert!(stops > 2, "{stops} stops");

@@ -1,5 +1,5 @@
 //! A checkpoint opened for use: probabilities and hidden states of given sequences. Decoding is in
-//! [`crate::generate`].
+//! [`crate::generate`], scoring of continuations in [`crate::likelihoods`].
 //!
 //! Sequences are sorted by length and run in groups of bounded size, so that hardly anything is padded and
 //! memory does not grow with the list; results come back in the order given.
@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use sbp_core::{Cost, ModelConfig, TokenId};
-use sbp_plugin::ports::{Completion, Decoding, LanguageModel, Precision, Prompt};
+use sbp_plugin::ports::{Completion, Continuation, Decoding, LanguageModel, Likelihood, Precision, Prompt};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -181,6 +181,10 @@ impl LanguageModel for OpenedModel {
 
     fn log_probs(&mut self, sequences: &[Vec<TokenId>]) -> sbp_plugin::Result<Vec<Vec<f32>>> {
         Ok(self.all_log_probs(sequences)?)
+    }
+
+    fn likelihoods(&mut self, continuations: &[Continuation]) -> sbp_plugin::Result<Vec<Likelihood>> {
+        Ok(crate::likelihoods::likelihoods(self, continuations)?)
     }
 
     fn mean_hidden(&mut self, sequences: &[Vec<TokenId>]) -> sbp_plugin::Result<Vec<Vec<f32>>> {

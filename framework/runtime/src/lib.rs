@@ -10,6 +10,7 @@ mod error;
 mod generate;
 mod hub;
 mod language_model;
+mod likelihoods;
 mod loss;
 mod model;
 pub mod native;

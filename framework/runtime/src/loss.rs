@@ -10,6 +10,7 @@
 use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::language_model::to_vec;
 use crate::model::is_fused;
 use crate::native::fused;
 use crate::native::products::{add_product_, product};
@@ -129,6 +130,39 @@ pub(crate) fn log_probs(hidden_md: &Tensor, head_vd: &Tensor, targets_m: &Tensor
         return Ok(Tensor::f_zeros([0], (Kind::Float, hidden_md.device()))?);
     }
     Ok(Tensor::f_cat(&chunks, 0)?.f_squeeze_dim(1)?)
+}
+
+/// Of each row and token asked: the token's log-probability after the row, and whether no token is likelier. Memory is a
+/// chunk of logits.
+pub(crate) fn picked(hidden_md: &Tensor, head_vd: &Tensor, asked: &[(i64, i64)]) -> Result<Vec<(f32, bool)>> {
+    let _guard = tch::no_grad_guard();
+    let ((m, _), (v, _)) = (hidden_md.size2()?, head_vd.size2()?);
+    let head_dv = head_vd.f_transpose(0, 1)?;
+    let mut found = vec![(0.0, false); asked.len()];
+    let mut start = 0;
+    while start < m {
+        let c = chunk_rows(v).min(m - start);
+        let logits_cv = product(&hidden_md.f_narrow(0, start, c)?, &head_dv)?.f_to_kind(Kind::Float)?;
+        let places: Vec<usize> =
+            (0..asked.len()).filter(|&p| (start..start + c).contains(&asked[p].0)).collect();
+        let indices = |of: &dyn Fn((i64, i64)) -> i64| {
+            let values: Vec<i64> = places.iter().map(|&place| of(asked[place])).collect();
+            Tensor::f_from_slice(&values)?.f_to_device(hidden_md.device())
+        };
+        let rows_p = indices(&|(row, _)| row - start)?;
+        let logits_p = logits_cv
+            .f_reshape([c * v])?
+            .f_index_select(0, &indices(&|(row, token)| (row - start) * v + token)?)?;
+        let sums_p = logits_cv.f_logsumexp([1].as_slice(), false)?.f_index_select(0, &rows_p)?;
+        let greatest_p = logits_cv.f_amax([1].as_slice(), false)?.f_index_select(0, &rows_p)?;
+        let log_probs = to_vec(&logits_p.f_sub(&sums_p)?)?;
+        let behind = to_vec(&greatest_p.f_sub(&logits_p)?)?;
+        for ((place, log_prob), behind) in places.into_iter().zip(log_probs).zip(behind) {
+            found[place] = (log_prob, behind <= 0.0);
+        }
+        start += c;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -66,9 +66,15 @@ fn thinned(lines: &[Line]) -> Vec<CurvePoint> {
             let values: Vec<f64> = lines.iter().filter_map(|line| line.values.get(name)?.as_f64()).collect();
             (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
         };
-        let metrics = ["train/loss", "train/lr"].iter().filter_map(|&name| Some((name.to_owned(), mean(name)?)));
+        let metrics =
+            ["train/loss", "train/lr"].iter().filter_map(|&name| Some((name.to_owned(), mean(name)?)));
         let flops = last.values.get("compute/model_flops").and_then(Value::as_f64).unwrap_or_default();
-        Some(CurvePoint { step: last.step, tokens: last.tokens, flops: flops as u64, metrics: metrics.collect() })
+        Some(CurvePoint {
+            step: last.step,
+            tokens: last.tokens,
+            flops: flops as u64,
+            metrics: metrics.collect(),
+        })
     };
     lines.chunks(together).filter_map(point).collect()
 }

@@ -97,7 +97,12 @@ impl<'a> Dynamics<'a> {
             let mut label = String::new();
             let outcome = job(&mut |job| {
                 label = job.label.to_owned();
-                run(study, self.tokens, folder, Job { pause: Some(Pause { after, keep: keep.clone() }), ..job })
+                run(
+                    study,
+                    self.tokens,
+                    folder,
+                    Job { pause: Some(Pause { after, keep: keep.clone() }), ..job },
+                )
             })?;
             let trained = outcome.summary();
             let evaluation = evaluate::evaluate_checkpoint(

@@ -144,9 +144,8 @@ pub(crate) fn make(
         };
         let about = Questions::of(corpus, tokens);
         let checkpoint = model.file("checkpoint");
-        let evaluation =
-            evaluate_checkpoint(study.runtime, &checkpoint, about, evaluators, seed, &mut done)
-                .map_err(failed(&label))?;
+        let evaluation = evaluate_checkpoint(study.runtime, &checkpoint, about, evaluators, seed, &mut done)
+            .map_err(failed(&label))?;
         let Evaluation { scores, items, tasks, cost } = evaluation;
         if !items.is_empty() {
             files::write_lines(&folder.join("items.jsonl"), &items)?;

@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_score_of_equal_units_is_their_mean_with_its_standard_error() {
-        let score = Score::ratio("eval/t/acc", true, [1.0, 0.0, 1.0, 1.0].map(|correct| (correct, 1.0)).to_vec());
+        let score =
+            Score::ratio("eval/t/acc", true, [1.0, 0.0, 1.0, 1.0].map(|correct| (correct, 1.0)).to_vec());
         assert_eq!(score.value(), 0.75);
         // Sample variance of 1, 0, 1, 1 is 0.25; its error of the mean sqrt(0.25 / 4) = 0.25.
         assert!((score.stderr() - 0.25).abs() < 1e-12);

@@ -50,6 +50,7 @@ impl Decoder {
             rotations: self.rotary.at(group.positions_n.shallow_clone()),
             // Nothing is cached.
             slots_n: group.ids_n.f_narrow(0, 0, 0)?,
+            masks: Vec::new(),
         };
         self.transformer.hidden(&tokens, None)
     }

@@ -1,7 +1,8 @@
 //! Grouped-query attention with query and key norms, as in Qwen3.
 //!
 //! Projections, norms and rotations run on the flat tokens; only scores and values run block by block, on views
-//! `[s, l, heads, k]`, with `is_causal` and never a mask, so the CPU's flash kernel skips what causality hides.
+//! `[s, l, heads, k]`, with `is_causal` and no mask but for branching tokens, so the CPU's flash kernel skips what causality
+//! hides.
 
 use tch::{Kind, Tensor};
 
@@ -58,14 +59,15 @@ impl Attention {
         let mut outputs = Vec::with_capacity(sizes.len());
         for (index, block) in tokens.layout.blocks.iter().enumerate() {
             let (s, l) = (block.rows as i64, block.length as i64);
+            let mask = tokens.masks.get(index).and_then(Option::as_ref);
             let heads_first = |x: &Tensor, heads| x.f_view([s, l, heads, k])?.f_transpose(1, 2);
             let y_shlk = Tensor::f_scaled_dot_product_attention(
                 &heads_first(&queries[index], h)?,
                 &heads_first(&keys[index], g)?,
                 &heads_first(&values[index], g)?,
-                None::<Tensor>,
+                mask,
                 0.0,
-                true,
+                mask.is_none(),
                 None,
                 h != g,
             )?;

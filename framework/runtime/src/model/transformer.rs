@@ -25,6 +25,8 @@ pub(crate) struct Tokens {
     pub(crate) rotations: Rotations,
     /// Where keys and values go in a cache; empty where there is none.
     pub(crate) slots_n: Tensor,
+    /// For each block that is not simply causal, a mask `[s, 1, l, l]`: 0 where a token is seen, minus infinity where not.
+    pub(crate) masks: Vec<Option<Tensor>>,
 }
 
 impl Tokens {
@@ -52,7 +54,13 @@ impl Tokens {
             ids_n: tensor(ids)?,
             rotations: rotary.at(tensor(positions)?),
             slots_n: tensor(slots)?,
+            masks: Vec::new(),
         })
+    }
+
+    /// The same tokens, seen through a mask in some blocks.
+    pub(crate) fn with_masks(self, masks: Vec<Option<Tensor>>) -> Self {
+        Self { masks, ..self }
     }
 }
 

@@ -57,11 +57,8 @@ fn evaluate(selected: &Selected<slots::Evaluator>, model: &mut dyn LanguageModel
     let corpus = TinyCorpus(TinyConfig::default());
     let heldout: Vec<_> = corpus.heldout().expect("in memory").filter_map(Result::ok).collect();
     let questions = corpus.questions(&documents(200)).expect("in memory");
-    let mut context = EvalContext {
-        heldout: &heldout,
-        questions: &questions,
-        ..EvalContext::new(model, &ByteTokenizer)
-    };
+    let mut context =
+        EvalContext { heldout: &heldout, questions: &questions, ..EvalContext::new(model, &ByteTokenizer) };
     match build(selected).evaluate(&mut context) {
         Ok(scores) => scores,
         Err(error) => panic!("{}: cannot score: {error}", selected.kind()),
