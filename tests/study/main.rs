@@ -1,6 +1,7 @@
 //! Whole studies on tiny models, as a user runs them: through the program.
 
 mod bad_input;
+mod faults;
 mod interrupted;
 mod locked;
 mod panics;

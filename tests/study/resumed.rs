@@ -114,7 +114,9 @@ fn training_ends_alike_wherever_it_was_resumed() {
 #[test]
 fn scores_on_the_way_leave_no_trace_and_are_taken_once() {
     let straight = study(700, None);
-    let dynamics = ["dynamics={ every = { passes = 1.0 }, at = [{ tokens = 1400 }], evaluators = [{ kind = 'bits_per_byte' }] }"];
+    let dynamics = [
+        "dynamics={ every = { passes = 1.0 }, at = [{ tokens = 1400 }], evaluators = [{ kind = 'bits_per_byte' }] }",
+    ];
     let scored = study_with(700, None, &dynamics);
     assert_eq!(scored.arms, straight.arms);
     let sorted = |ended: &Ended| {

@@ -1,5 +1,6 @@
 //! What can go wrong in a run, by cause.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible function of this crate.
@@ -17,7 +18,7 @@ pub enum Error {
         source: sbp_plugin::Error,
     },
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
     File {
         /// `read`, `write`, `create`, ...
         action: &'static str,
@@ -43,6 +44,19 @@ pub enum Error {
         /// The stage that was under way.
         stage: String,
     },
+}
+
+/// What helps, where the system's words do not say it.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space there, or let SBP_HOME name a folder on another disk; the same command goes on from here"
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            "; make it writable, or let SBP_HOME name a folder that is"
+        }
+        _ => "",
+    }
 }
 
 impl Error {

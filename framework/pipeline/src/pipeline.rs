@@ -62,6 +62,7 @@ pub fn run(
     options: &Options<'_>,
 ) -> Result<Finished> {
     let folder = RunFolder::of(options.home, plan);
+    let _alone = folder.alone(reporter)?;
     folder.begin(plan)?;
     Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
     let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);

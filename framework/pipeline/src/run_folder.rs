@@ -1,12 +1,15 @@
 //! The folder of a run, and where runs and the store lie.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sbp_core::Fingerprint;
 use sbp_recipe::Plan;
 
 use crate::files;
 use crate::store::Artifact;
+use crate::watch::Reporter;
 use crate::{Error, Result};
 
 /// Where the store and the runs of a recipe lie: `$SBP_HOME`, which the caller passes as `from_env`, else `.sbp`
@@ -56,6 +59,28 @@ impl RunFolder {
         files::create_folder(&self.path.join("report"))?;
         files::write_whole(&self.path.join("recipe.toml"), plan.written.as_bytes())?;
         files::write_whole(&self.path.join("recipe.resolved.toml"), plan.resolved_toml().as_bytes())
+    }
+
+    /// Waits until no other process is at work in this folder, and keeps others out for as long as what it gives lives.
+    ///
+    /// # Errors
+    /// When the wait was ended on request, or the folder cannot be locked.
+    pub(crate) fn alone(&self, reporter: &mut dyn Reporter) -> Result<File> {
+        let path = self.path.with_extension("lock");
+        files::create_folder(path.parent().unwrap_or(&self.path))?;
+        let lock = File::create(&path).map_err(Error::file("create", &path))?;
+        let mut has_told = false;
+        while lock.try_lock().is_err() {
+            if !has_told {
+                reporter.warn("another process is at this very run; waiting for it, to reuse what it makes");
+                has_told = true;
+            }
+            if reporter.stop_requested() {
+                return Err(Error::Stopped { stage: "waiting".to_owned() });
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(lock)
     }
 
     /// Links an artifact as `stages/<label>`, relative, so that a folder moved with its store still works.
