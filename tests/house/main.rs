@@ -3,6 +3,7 @@
 use sbp_plugins as _;
 
 mod architecture;
+mod book;
 mod diagnostics;
 mod generated;
 mod plugins;

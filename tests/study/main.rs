@@ -9,6 +9,7 @@ mod reproducible;
 mod resumed;
 mod sweep;
 mod synthesis;
+mod tutorial;
 mod without_torch;
 
 use sbp_plugins as _;
