@@ -2,3 +2,6 @@
 
 pub mod bits_per_byte;
 pub mod multiple_choice;
+pub mod perplexity;
+pub mod suite;
+pub mod task;

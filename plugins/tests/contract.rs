@@ -56,8 +56,10 @@ fn corpora() {
 /// An example names a file that only its reader has: this gives it one.
 fn at<S: Slot>(selected: &Selected<S>, path: &Path) -> Selected<S> {
     let mut options = serde_json::to_value(selected).unwrap();
-    if options.get("path").is_some() {
-        options["path"] = path.to_str().unwrap().into();
+    for option in ["path", "data"] {
+        if options.get(option).is_some() {
+            options[option] = path.to_str().unwrap().into();
+        }
     }
     serde_json::from_value(options).unwrap()
 }
@@ -94,7 +96,42 @@ fn embedders() {
 
 #[test]
 fn evaluators() {
-    selected().iter().for_each(contract::evaluator);
+    let folder = tempfile::tempdir().unwrap();
+    evaluation_sets(folder.path());
+    for selected in selected::<slots::Evaluator>() {
+        let input = match selected.kind() {
+            "perplexity" => folder.path().join("texts.jsonl"),
+            _ => folder.path().to_owned(),
+        };
+        contract::evaluator(&at(&selected, &input));
+    }
+}
+
+/// Two items of every task, in the layout of the Hugging Face Hub, and some texts. The answers are those that the first
+/// model prefers last, so that no training makes it worse.
+fn evaluation_sets(folder: &Path) {
+    let choices = r#"{"text": ["a", "a longer choice"], "label": ["A", "B"]}"#;
+    for (file, rows) in [
+        ("texts.jsonl", [r#"{"text": "one text"}"#.to_owned(), r#"{"text": "another text"}"#.to_owned()]),
+        ("ARC-Easy/test.jsonl", [0, 1].map(|n| format!(r#"{{"question": "q{n}", "choices": {choices}, "answerKey": "B"}}"#))),
+        ("ARC-Easy/train.jsonl", [2, 3].map(|n| format!(r#"{{"question": "q{n}", "choices": {choices}, "answerKey": "B"}}"#))),
+        ("ARC-Challenge/test.jsonl", [0, 1].map(|n| format!(r#"{{"question": "q{n}", "choices": {choices}, "answerKey": "B"}}"#))),
+        ("sciq/test.jsonl", [0, 1].map(|n| format!(r#"{{"support": " s", "question": "q{n}", "distractor1": "a", "distractor2": "b", "distractor3": "c", "correct_answer": "long"}}"#))),
+        ("winogrande_xl/validation.jsonl", [1, 2].map(|n| format!(r#"{{"sentence": "Is it _ or not?", "option1": "he", "option2": "she", "answer": "{n}"}}"#))),
+        ("triviaqa/validation.jsonl", [0, 1].map(|n| format!(r#"{{"question": "q{n}", "answer": {{"aliases": ["One", "two"]}}}}"#))),
+        ("webqs/test.jsonl", [0, 1].map(|n| format!(r#"{{"question": "q{n}", "answers": ["One", "two"]}}"#))),
+        ("webqs/train.jsonl", [2, 3].map(|n| format!(r#"{{"question": "q{n}", "answers": ["One", "two"]}}"#))),
+        ("mmlu/all/test.jsonl", [0, 1].map(|n| format!(r#"{{"question": "q{n}", "subject": "law", "choices": ["a", "b", "c", "d"], "answer": 3}}"#))),
+        ("lambada_openai/test.jsonl", [0, 1].map(|n| format!(r#"{{"text": "the last word is {n}"}}"#))),
+    ] {
+        let path = folder.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, rows.join("\n")).unwrap();
+    }
+    let example = |n| {
+        format!(r#"{{"question": "e{n}", "subject": "law", "choices": ["a", "b", "c", "d"], "answer": {n}}}"#)
+    };
+    std::fs::write(folder.join("mmlu/all/dev.jsonl"), [0, 1, 2, 3, 0].map(example).join("\n")).unwrap();
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! Where a task's files are.
+
+use std::path::{Path, PathBuf};
+
+use sbp_plugin::input::InputFile;
+use sbp_plugin::prelude::*;
+
+use super::definition::Definition;
+use super::rows::ending;
+
+/// The files that patterns find: `data` itself where it is a file. In a folder, the first of the task's usual folders
+/// that holds any, then the folder itself; in each its subfolder `data`, too. The first pattern that finds something
+/// decides.
+///
+/// # Errors
+/// When there is nothing, or files of several layouts, which would be the same rows twice.
+pub(super) fn find(data: &Path, definition: &Definition, patterns: &[String]) -> Result<Vec<InputFile>> {
+    if data.is_file() {
+        let name = data.file_name().unwrap_or(data.as_os_str()).to_string_lossy().into_owned();
+        return Ok(vec![InputFile { path: data.to_owned(), name }]);
+    }
+    let (task, origin) = (&definition.task, &definition.origin);
+    if !data.is_dir() {
+        return Err(format!(
+            "there is nothing at {}; `data` must be a file of the task {task} or a folder that holds it",
+            data.display()
+        )
+        .into());
+    }
+    let usual = definition.files.folders.iter().map(|folder| data.join(folder));
+    for root in
+        usual.chain([data.to_owned()]).flat_map(|folder| [folder.join("data"), folder].into_iter().rev())
+    {
+        for pattern in patterns {
+            let found = matches(&root, pattern).map_err(|error| format!("{origin}: `files`: {error}"))?;
+            let layouts: Vec<_> = found.iter().filter_map(|file| ending(&file.name)).collect();
+            if layouts.windows(2).any(|pair| pair[0] != pair[1]) {
+                let names: Vec<&str> = found.iter().map(|file| file.name.as_str()).collect();
+                return Err(format!(
+                    "the task {task} is in {} in several layouts: {}; name one file in `data`, or take the others away",
+                    root.display(),
+                    names.join(", ")
+                )
+                .into());
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+    Err(format!(
+        "there is no file of the task {task} in {}: looked for {} there and in {}; name the file in `data`",
+        data.display(),
+        patterns.join(", "),
+        definition.files.folders.join(", ")
+    )
+    .into())
+}
+
+/// The files of a folder that fit a pattern and are of a layout that is read, by name.
+fn matches(folder: &Path, pattern: &str) -> std::result::Result<Vec<InputFile>, String> {
+    let whole = format!("{}/{pattern}", glob::Pattern::escape(&folder.to_string_lossy()));
+    let paths = glob::glob(&whole).map_err(|error| format!("{pattern} is no pattern: {error}"))?;
+    // A folder that cannot be listed holds nothing for us; what is missing is told in the end.
+    let paths = paths.filter_map(std::result::Result::ok);
+    let named = |path: PathBuf| {
+        let inside = path.strip_prefix(folder).unwrap_or(&path);
+        let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+        InputFile { name: parts.join("/"), path }
+    };
+    Ok(paths.map(named).filter(|file| ending(&file.name).is_some() && file.path.is_file()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> Definition {
+        let text = r#"
+            task = "t"
+            version = "1"
+            source = "by hand"
+            scoring = "last_word"
+            metrics = ["acc"]
+            context = "a"
+            answer = "b"
+            files = { folders = ["t [1]", "set/t"], items = ["test*", "*/test*", "valid*"] }
+        "#;
+        Definition::parse("own.toml".to_owned(), text).expect("a definition")
+    }
+
+    fn found(files: &[&str]) -> std::result::Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("inside")).expect("made");
+            std::fs::write(path, "").expect("written");
+        }
+        let definition = definition();
+        let found = find(folder.path(), &definition, &definition.files.items);
+        Ok(found.map_err(|error| error.to_string())?.into_iter().map(|file| file.name).collect())
+    }
+
+    #[test]
+    fn usual_folders_come_first_and_the_first_pattern_that_finds_something_decides() {
+        let all =
+            ["test.jsonl", "t [1]/valid.jsonl", "t [1]/test.md", "t [1]/test/x.csv", "other/test.jsonl"];
+        assert_eq!(found(&all), Ok(vec!["valid.jsonl".to_owned()]));
+        let shards = ["set/t/data/test-1.parquet", "set/t/data/test-0.parquet", "set/t/data/valid.parquet"];
+        let from_the_folder = ["data/test-0.parquet", "data/test-1.parquet"].map(str::to_owned).to_vec();
+        assert_eq!(found(&shards), Ok(from_the_folder));
+        assert_eq!(
+            found(&["b/test.json", "a/test.json"]),
+            Ok(vec!["a/test.json".to_owned(), "b/test.json".to_owned()])
+        );
+    }
+
+    #[test]
+    fn nothing_and_too_much_are_errors_with_a_remedy() {
+        let error = found(&["train.jsonl"]).expect_err("nothing");
+        assert!(
+            error.contains("looked for test*, */test*, valid* there and in t [1], set/t; name the file"),
+            "{error}"
+        );
+        let error = found(&["test.jsonl", "test.parquet"]).expect_err("twice");
+        assert!(error.contains("several layouts: test.jsonl, test.parquet; name one"), "{error}");
+        let definition = definition();
+        let error = find(Path::new("/nowhere"), &definition, &definition.files.items)
+            .expect_err("nothing")
+            .to_string();
+        assert!(error.contains("there is nothing at /nowhere"), "{error}");
+    }
+}
