@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::nan;
 use crate::stages::dynamics::Measurement;
 use crate::store::Artifact;
 use crate::{Result, files};
@@ -32,8 +33,9 @@ pub struct CurvePoint {
     /// Training tokens seen.
     pub tokens: u64,
     /// Model FLOPs of the training.
-    pub flops: u64,
+    pub flops: f64,
     /// Metrics by name.
+    #[serde(deserialize_with = "nan::numbers")]
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -69,12 +71,7 @@ fn thinned(lines: &[Line]) -> Vec<CurvePoint> {
         let metrics =
             ["train/loss", "train/lr"].iter().filter_map(|&name| Some((name.to_owned(), mean(name)?)));
         let flops = last.values.get("compute/model_flops").and_then(Value::as_f64).unwrap_or_default();
-        Some(CurvePoint {
-            step: last.step,
-            tokens: last.tokens,
-            flops: flops as u64,
-            metrics: metrics.collect(),
-        })
+        Some(CurvePoint { step: last.step, tokens: last.tokens, flops, metrics: metrics.collect() })
     };
     lines.chunks(together).filter_map(point).collect()
 }
@@ -95,7 +92,7 @@ mod tests {
         let lines: Vec<Line> = (1..=401).map(line).collect();
         let points = thinned(&lines);
         assert_eq!(points.len(), 134);
-        assert_eq!((points[0].step, points[0].tokens, points[0].flops), (3, 30, 3_000));
+        assert_eq!((points[0].step, points[0].tokens, points[0].flops), (3, 30, 3_000.0));
         assert_eq!(points[0].metrics["train/loss"], 2.0);
         assert_eq!(points[133].metrics["train/loss"], 400.5);
         assert_eq!(thinned(&lines[..5]).len(), 5);

@@ -15,13 +15,19 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, Seeds, compare};
+use super::compare::{Comparison, compare};
 use super::curves::Curve;
+use super::holm;
+use super::nan;
+use super::paired::Seeds;
 use crate::stages::corpus::{CorpusData, Summary as CorpusSummary};
 use crate::stages::embed::Stored;
 use crate::stages::pair::Summary as PairSummary;
 use crate::stages::quality::{Quality, Sample};
 use crate::stages::tune::Summary as TuneSummary;
+
+/// Version of the layout of `results.json`, raised when what reads it would go wrong.
+pub const RESULTS_VERSION: u32 = 2;
 
 /// The whole outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +40,8 @@ pub struct Results {
     pub description: String,
     /// Identity of the plan.
     pub plan: String,
+    /// How large the study is.
+    pub scale: Scale,
     /// The arms in table order.
     pub arm_order: Vec<String>,
     /// Metrics by arm.
@@ -58,9 +66,36 @@ pub struct Results {
     pub timing: Value,
 }
 
+impl Results {
+    /// The plan's identity as folders are named by it.
+    pub(crate) fn short_plan(&self) -> &str {
+        first_digits(&self.plan)
+    }
+}
+
+/// As much of an identity as names a folder.
+pub(crate) fn first_digits(identity: &str) -> &str {
+    identity.get(..8).unwrap_or(identity)
+}
+
 /// The JSON Schema of `results.json`.
 pub fn results_schema() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Results>().to_value()
+}
+
+/// How large a study is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Scale {
+    /// Parameters of the model, embeddings included.
+    pub parameters: u64,
+    /// Training tokens of D_pretrain, each counted once.
+    pub unique_tokens: u64,
+    /// Tokens that an arm trains on: the most that any does.
+    pub train_tokens: u64,
+    /// Tokens in the vocabulary, markers included.
+    pub vocabulary: usize,
+    /// Longest sequence in tokens that the model attends over.
+    pub context: usize,
 }
 
 /// One arm's results.
@@ -82,6 +117,7 @@ pub struct SeedResults {
     /// The seed.
     pub seed: u64,
     /// Metric values by name.
+    #[serde(deserialize_with = "nan::numbers")]
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -89,8 +125,10 @@ pub struct SeedResults {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metric {
     /// Mean over seeds.
+    #[serde(deserialize_with = "nan::number")]
     pub mean: f64,
     /// Standard error: of the units for one seed, of the seeds for several.
+    #[serde(deserialize_with = "nan::number")]
     pub stderr: f64,
     /// Number of seeds.
     pub n: usize,
@@ -152,6 +190,7 @@ impl Findings {
         self,
         plan: &Plan,
         supply: &Supply,
+        vocabulary: usize,
         provenance: Value,
         elapsed: Duration,
     ) -> Results {
@@ -161,13 +200,15 @@ impl Findings {
         let ledger = self.arm_order.iter().map(|name| (name.clone(), mean_ledger(&runs_of(name)))).collect();
         let curves_of = |name| runs_of(name).into_iter().map(|run| run.curve.clone()).collect();
         let curves = self.arm_order.iter().map(|name| (name.clone(), curves_of(name))).collect();
+        let compute_match = self.verdict(plan);
         Results {
-            schema_version: 2,
+            schema_version: RESULTS_VERSION,
             recipe: plan.recipe.recipe.name.clone(),
             description: plan.recipe.recipe.description.clone(),
             plan: plan.id.to_string(),
-            comparisons: self.comparisons(plan),
-            compute_match: self.verdict(plan),
+            scale: self.scale(plan, supply, vocabulary),
+            comparisons: self.comparisons(plan, compute_match.matched),
+            compute_match,
             arm_order: self.arm_order.clone(),
             arms,
             ledger,
@@ -177,6 +218,18 @@ impl Findings {
             samples: self.samples,
             provenance,
             timing: json!({"elapsed_secs": elapsed.as_secs_f64()}),
+        }
+    }
+
+    fn scale(&self, plan: &Plan, supply: &Supply, vocabulary: usize) -> Scale {
+        let model = &plan.recipe.model;
+        let trained = self.runs.iter().map(|run| run.ledger.cost(Cause::Train).tokens);
+        Scale {
+            parameters: model.num_parameters(vocabulary),
+            unique_tokens: supply.pretrain,
+            train_tokens: trained.max().unwrap_or_default(),
+            vocabulary,
+            context: model.context_length,
         }
     }
 
@@ -195,7 +248,8 @@ impl Findings {
             .unwrap_or_else(|| match_compute::verdict(mode, &BTreeMap::new()))
     }
 
-    fn comparisons(&self, plan: &Plan) -> Vec<Comparison> {
+    /// Every arm on every metric, corrected for their number; `comparable` says whether the arms spent the same.
+    fn comparisons(&self, plan: &Plan, comparable: bool) -> Vec<Comparison> {
         let scores = |arm: &str, metric: &str| -> Seeds<'_> {
             let runs = self.runs.iter().filter(|run| run.plan.name == arm);
             runs.filter_map(|run| run.scores.iter().find(|score| score.metric == metric)).collect()
@@ -204,16 +258,14 @@ impl Findings {
         let names = &plan.recipe.comparison;
         let mut comparisons = Vec::new();
         for metric in compared(names, first) {
-            let baseline = scores(&names.baseline, metric);
-            let oracle = scores(&names.oracle, metric);
-            let oracle = (!oracle.is_empty()).then_some((names.oracle.as_str(), &oracle));
-            for arm in self.arm_order.iter().filter(|arm| **arm != names.baseline) {
-                let of_arm = scores(arm, metric);
-                if !baseline.is_empty() && !of_arm.is_empty() {
-                    comparisons.push(compare((&names.baseline, &baseline), (arm, &of_arm), oracle));
-                }
-            }
+            let arms = self.arm_order.iter().map(|arm| (arm.as_str(), scores(arm, metric)));
+            let arms: Vec<_> = arms.filter(|(_, seeds)| !seeds.is_empty()).collect();
+            comparisons.extend(compare(&arms, &names.baseline, &names.oracle));
         }
+        for comparison in &mut comparisons {
+            comparison.comparable = comparable;
+        }
+        holm::correct(&mut comparisons);
         comparisons
     }
 }
@@ -280,11 +332,11 @@ fn mean_ledger(runs: &[&ArmRun]) -> BTreeMap<String, Cost> {
     Cause::ALL
         .into_iter()
         .map(|cause| {
-            let (tokens, flops) = runs.iter().fold((0, 0), |(tokens, flops), run| {
+            let (tokens, flops) = runs.iter().fold((0, 0.0), |(tokens, flops), run| {
                 let cost = run.ledger.cost(cause);
                 (tokens + cost.tokens, flops + cost.flops)
             });
-            (cause.name().to_owned(), Cost { tokens: tokens / n, flops: flops / n })
+            (cause.name().to_owned(), Cost { tokens: tokens / n, flops: flops / n as f64 })
         })
         .collect()
 }
