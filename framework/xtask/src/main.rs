@@ -26,6 +26,7 @@ usage: cargo xtask VERB
   bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
   bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)
   bench generate our decoding beside that of transformers: speed and memory (`bench generate --help`)
+  bench eval     our scoring beside lm-evaluation-harness: answers and speed (`bench eval --help`)
   help           this text
 
 SBP_FEATURES=hnsw before `cargo sbp` builds the retriever `hnsw` in, a C++ library that takes minutes.
@@ -95,6 +96,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("bench", [name, rest @ ..]) if name == "generate" => {
             setup::run()?;
             bench::generate(rest)
+        }
+        ("bench", [name, rest @ ..]) if name == "eval" => {
+            setup::run()?;
+            bench::eval(rest)
         }
         ("setup" | "gen", _) => Err(format!("`{verb}` does not know `{}`\n\n{HELP}", rest.join(" "))),
         _ => Err(format!("no verb `{verb}`\n\n{HELP}")),

