@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Appends every point to `metrics.jsonl` in the run's folder, one JSON object a line.
 ///
 /// A run that is interrupted and goes on writes the points since its last checkpoint again: of lines with the same
-/// stage, arm, seed and step, the last one counts.
+/// stage, arm, seed, round and step, the last one counts.
 ///
 /// Cost: one write of about 200 bytes a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,13 +70,27 @@ mod tests {
     #[test]
     fn points_are_appended_across_runs() {
         let folder = tempfile::tempdir().unwrap();
-        let run =
-            RunCard { recipe: "r", id: "1", folder: &folder.path().join("run"), resolved: &Value::Null };
+        let plan = Fingerprint::of_bytes(b"plan");
+        let run = RunCard {
+            recipe: "r",
+            id: plan.short(),
+            plan: &plan,
+            folder: &folder.path().join("run"),
+            resolved: &Value::Null,
+        };
         for step in 1..3 {
             let mut tracker = JsonlTracker { file: None };
             tracker.started(&run).unwrap();
             let values = [("train/loss", 0.5)];
-            let point = MetricPoint { stage: "train", arm: "sbp", seed: 1, step, tokens: 9, values: &values };
+            let point = MetricPoint {
+                stage: "train",
+                arm: "sbp",
+                seed: 1,
+                round: None,
+                step,
+                tokens: 9,
+                values: &values,
+            };
             tracker.metrics(&point).unwrap();
             tracker.finished(&Value::Null).unwrap();
         }

@@ -70,11 +70,7 @@ impl Tracker for StdoutTracker {
 
 /// A point in words.
 fn line(point: &MetricPoint<'_>) -> String {
-    let mut line = point.stage.to_owned();
-    if !point.arm.is_empty() {
-        line += &format!(" {}", point.arm);
-    }
-    line += &format!(" seed {} step {} tokens {}", point.seed, point.step, point.tokens);
+    let mut line = format!("{} step {} tokens {}", point.job(), point.step, point.tokens);
     for (name, value) in point.values {
         // Four digits that say something, whether a loss or a learning rate.
         let value =
@@ -94,7 +90,7 @@ mod tests {
     use super::*;
 
     fn point<'a>(step: u64, values: &'a [(&'a str, f64)]) -> MetricPoint<'a> {
-        MetricPoint { stage: "train", arm: "sbp", seed: 1, step, tokens: 512, values }
+        MetricPoint { stage: "train", arm: "sbp", seed: 1, round: None, step, tokens: 512, values }
     }
 
     #[test]

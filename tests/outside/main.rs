@@ -1,5 +1,9 @@
-//! Plugins outside the repository: what `sbp plugins new` writes compiles, keeps the contract of its slot and runs,
-//! for every slot; and the commands in `docs/writing-a-plugin.md` do what it says.
+//! Programs outside the repository. Plugins: what `sbp plugins new` writes compiles, keeps the contract of its slot and
+//! runs, for every slot; and the commands in `docs/writing-a-plugin.md` do what it says. What reads a report: in `report.rs`.
+
+mod report;
+
+mod trackers;
 
 use sbp_plugins as _;
 
