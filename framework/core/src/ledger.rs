@@ -42,12 +42,14 @@ impl Cause {
 }
 
 /// Tokens processed and the model FLOPs that took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Tokens processed.
     pub tokens: u64,
-    /// Model floating-point operations, by the formula of the runtime; recomputation is not counted.
-    pub flops: u64,
+    /// Model floating-point operations, by the formula of the runtime; recomputation is not counted. Each charge is a whole
+    /// number, and so is their sum, exactly up to 2^53 and to a part in 10^16 beyond: a whole number of 64 bits would be
+    /// too small for a billion tokens of a model of 3B parameters.
+    pub flops: f64,
 }
 
 impl Cost {
@@ -59,7 +61,7 @@ impl Cost {
 }
 
 /// Cost by cause.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ledger {
     entries: BTreeMap<Cause, Cost>,
@@ -84,7 +86,7 @@ impl Ledger {
     }
 
     /// FLOPs of everything but evaluation: what the end-to-end reading of "compute-matched" compares.
-    pub fn end_to_end_flops(&self) -> u64 {
+    pub fn end_to_end_flops(&self) -> f64 {
         self.entries.iter().filter(|(cause, _)| **cause != Cause::Evaluate).map(|(_, cost)| cost.flops).sum()
     }
 }
@@ -96,10 +98,21 @@ mod tests {
     #[test]
     fn charges_add_up_and_evaluation_stays_out_of_the_total() {
         let mut ledger = Ledger::default();
-        ledger.charge(Cause::Train, Cost { tokens: 10, flops: 60 });
-        ledger.charge(Cause::Train, Cost { tokens: 5, flops: 30 });
-        ledger.charge(Cause::Evaluate, Cost { tokens: 5, flops: 10 });
-        assert_eq!(ledger.cost(Cause::Train), Cost { tokens: 15, flops: 90 });
-        assert_eq!(ledger.end_to_end_flops(), 90);
+        ledger.charge(Cause::Train, Cost { tokens: 10, flops: 60.0 });
+        ledger.charge(Cause::Train, Cost { tokens: 5, flops: 30.0 });
+        ledger.charge(Cause::Evaluate, Cost { tokens: 5, flops: 10.0 });
+        assert_eq!(ledger.cost(Cause::Train), Cost { tokens: 15, flops: 90.0 });
+        assert_eq!(ledger.end_to_end_flops(), 90.0);
+    }
+
+    #[test]
+    fn the_flops_of_a_large_study_are_counted_and_written() {
+        let mut ledger = Ledger::default();
+        for _ in 0..3 {
+            ledger.charge(Cause::Train, Cost { tokens: 1_000_000_000_000, flops: 3.845_407_210_160_069e22 });
+        }
+        let written = serde_json::to_string(&ledger).unwrap();
+        assert_eq!(serde_json::from_str::<Ledger>(&written).unwrap(), ledger);
+        assert!((ledger.end_to_end_flops() / 1.153_622_163_048_020_7e23 - 1.0).abs() < 1e-15);
     }
 }

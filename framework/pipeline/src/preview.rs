@@ -1,15 +1,21 @@
-//! What can be told of a plan by a look at the corpus, before anything is made: budgets in tokens, and what the
-//! documents at hand do not allow.
+//! What can be told of a plan by a look at the corpus and the tasks, before anything is made: budgets in tokens, what they
+//! take, what the documents at hand do not allow, and which differences the tasks could tell.
 
 use sbp_core::Document;
+use sbp_plugin::ports::Tokenizer as _;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::arm::Supply;
 use sbp_plugin::slots::corpus::{NoDocument, Records};
+use sbp_plugin::slots::evaluator::TaskCard;
 use sbp_plugin::slots::mixer::Source;
 use sbp_recipe::plan::ArmPlan;
-use sbp_recipe::{Code, InitFrom, MatchOn, Plan, Synthesis};
+use sbp_recipe::{Code, MatchOn, Plan, Synthesis};
+use serde::Serialize;
 
+use crate::pricing::{Price, Pricing, bytes_per_token};
+use crate::report::power::detectable_accuracy;
 use crate::stages::{caught, failed};
+use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 /// Documents whose length is looked at.
@@ -18,20 +24,51 @@ const LOOKED_AT: usize = 200;
 const COUNTED: usize = 200_000;
 /// Share of pairs too long for the context from which it is worth a word.
 const MANY: f64 = 0.1;
+/// Share by which a corpus may be another than expected: the mean of a few hundred lengths is hardly more exact.
+const FAR: f64 = 0.25;
+/// Shares of items that two arms might answer differently: models nearly alike, and models of different skill.
+const DISAGREEMENTS: [f64; 2] = [0.1, 0.3];
 
 /// A plan with its token counts estimated. Exact counts replace them as soon as the corpus is tokenised.
 #[derive(Debug, Clone)]
 pub struct Preview {
     /// Unique training tokens; synthetic ones as many as are wanted.
     pub supply: Supply,
+    /// Why the corpus was not looked at, where its size is only what the recipe declares.
+    pub declared: Option<String>,
+    /// Tokens of the vocabulary.
+    pub vocab_size: usize,
     /// Every arm's budget and sources.
     pub arms: Vec<ArmPlan>,
     /// What training on one token costs.
     pub flops_per_token: f64,
-    /// FLOPs to make the synthetic documents: base model, tuning, generation.
-    pub overhead_flops: f64,
+    /// What every stage takes.
+    pub price: Price,
     /// What will not be as the recipe says.
     pub concerns: Vec<Concern>,
+    /// What the tasks could tell, for each accuracy that the arms are compared on.
+    pub detectable: Vec<Detectable>,
+}
+
+/// The smallest differences in an accuracy that a paired test of its items would tell from noise, with 80% power at the
+/// two-sided 5% level. Variation between seeds comes on top.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Detectable {
+    /// The metric.
+    pub metric: String,
+    /// Items that are asked.
+    pub num_items: usize,
+    /// One for each share of items on which the arms might differ.
+    pub effects: Vec<Effect>,
+}
+
+/// The smallest difference under one assumption.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Effect {
+    /// Share of items that the arms are taken to answer differently.
+    pub disagreement: f64,
+    /// Difference in accuracy; none where there are too few items for any.
+    pub difference: Option<f64>,
 }
 
 /// Something that the documents at hand do not allow.
@@ -47,48 +84,95 @@ pub struct Concern {
     pub help: &'static str,
 }
 
-/// Looks at the first documents and works the plan out from them.
+/// Looks at the first documents and works the plan out from them; from the size that the recipe declares where there are
+/// none.
 ///
 /// # Errors
-/// When the corpus cannot be read, or an arm cannot divide its budget.
+/// When the corpus cannot be read and its size is not declared, or an arm cannot divide its budget.
 pub fn preview(plan: &Plan) -> Result<Preview> {
     caught("plan", || look(plan))
 }
 
 fn look(plan: &Plan) -> Result<Preview> {
-    let seen = Seen::of(plan)?;
     let recipe = &plan.recipe;
+    let vocab_size = vocab_size(plan);
+    let seen = Seen::of(plan, bytes_per_token(vocab_size))?;
     let mut supply = seen.supply(plan);
-    let full_tokens = plan.full_steps(&supply) * recipe.training.tokens_per_step;
-    let context = recipe.model.context_length as f64;
-    let mean_context =
-        if recipe.training.cross_documents { context } else { seen.mean_tokens().min(context) } / 2.0;
-    let flops_per_token = recipe.model.train_flops_per_token(recipe.tokenizer.vocab_size, mean_context);
     let wanted = plan.synthetic_wanted(&supply).map_err(failed("plan"))?;
     supply.synthetic = wanted;
-    let synthesis = recipe.synthesis().ok().filter(|_| wanted > 0);
-    let overhead_flops =
-        synthesis.map_or(0.0, |synthesis| seen.overhead_tokens(plan, synthesis, &supply) * flops_per_token);
-    let arms = plan.arms(&supply, overhead_flops as u64, flops_per_token).map_err(failed("plan"))?;
+    let needs_pairs = plan.needs_pairs().map_err(failed("plan"))?;
+    let pricing = Pricing { recipe, vocab_size, document: seen.mean_tokens(), supply };
+    let flops_per_token = pricing.pretraining_flops();
+    let synthesis = recipe.synthesis().ok().filter(|_| wanted > 0 || needs_pairs);
+    let making = synthesis.map(|synthesis| pricing.making(synthesis)).transpose()?.unwrap_or_default();
+    let arms = plan.arms(&supply, making.overhead_flops, flops_per_token).map_err(failed("plan"))?;
 
     let mut concerns = Vec::new();
+    seen.expected(plan, &mut concerns);
     seen.documents(plan, &supply, &arms, &mut concerns);
-    if let Some(synthesis) = synthesis {
+    if let Some(synthesis) = synthesis.filter(|_| wanted > 0) {
         seen.pairs(plan, synthesis, &mut concerns);
         seen.synthetic(plan, synthesis, wanted, &mut concerns);
     }
-    let budget = full_tokens as f64 * flops_per_token;
-    if recipe.budget.match_on == MatchOn::TotalFlops && overhead_flops >= budget {
+    let full_tokens = plan.full_steps(&supply) * recipe.training.tokens_per_step;
+    let (budget, overhead) = (full_tokens as f64 * flops_per_token, making.overhead_flops);
+    if recipe.budget.match_on == MatchOn::TotalFlops && overhead >= budget {
         concerns.push(Concern {
             pointer: "/budget/duration".to_owned(),
             code: Code::BudgetNotReached,
             message: format!(
-                "making the synthetic documents takes about {overhead_flops:.1e} FLOPs, an arm's whole budget is {budget:.1e}"
+                "making the synthetic documents takes about {overhead:.1e} FLOPs, an arm's whole budget is {budget:.1e}"
             ),
             help: "raise it, shorten base.duration and synthesizer.duration, or match on train_tokens",
         });
     }
-    Ok(Preview { supply, arms, flops_per_token, overhead_flops, concerns })
+    let of_arms = arms.iter().map(|arm| pricing.arm(arm, &making)).collect::<Result<Vec<_>>>()?;
+    let stages = pricing.reading().into_iter().chain(making.stages).chain(of_arms).collect();
+    Ok(Preview {
+        supply,
+        declared: seen.declared,
+        vocab_size,
+        arms,
+        flops_per_token,
+        price: Price { stages },
+        concerns,
+        detectable: detectable(plan),
+    })
+}
+
+/// That of the tokenizer file where it is there, else what the recipe says.
+fn vocab_size(plan: &Plan) -> usize {
+    let section = &plan.recipe.tokenizer;
+    let given = section.file.as_ref().and_then(|file| Tokenizer::open(file.as_ref()).ok());
+    given.map_or(section.vocab_size, |tokenizer| tokenizer.vocab_size())
+}
+
+/// What the tasks could tell. A task whose items are not known before it is asked, or whose files are not at hand yet,
+/// is left out: a plan is not the place to fail for that.
+fn detectable(plan: &Plan) -> Vec<Detectable> {
+    let evaluators = plan.recipe.evaluators.iter();
+    let tasks = evaluators.filter_map(|selected| selected.build(&BuildContext::default()).ok()?.tasks().ok());
+    let compared = &plan.recipe.comparison.metrics;
+    tasks
+        .flatten()
+        .flat_map(|task| accuracies(&task))
+        .filter(|one| compared.is_empty() || compared.contains(&one.metric))
+        .collect()
+}
+
+/// The metrics of a task that are a share of its items, and what they could tell.
+fn accuracies(task: &TaskCard) -> Vec<Detectable> {
+    let effect =
+        |disagreement| Effect { disagreement, difference: detectable_accuracy(task.num_asked, disagreement) };
+    let is_share = |metric: &&String| *metric == "exact_match" || metric.starts_with("acc");
+    let metrics = task.higher_is_better.keys().filter(is_share);
+    metrics
+        .map(|metric| Detectable {
+            metric: format!("eval/{}/{metric}", task.task),
+            num_items: task.num_asked,
+            effects: DISAGREEMENTS.map(effect).to_vec(),
+        })
+        .collect()
 }
 
 /// What was seen of the corpus.
@@ -98,6 +182,8 @@ struct Seen {
     /// Documents for the oracle's pool, counted up to what is asked for.
     pool: Counted,
     heldout: Counted,
+    /// Why nothing was seen, where the recipe had to be believed.
+    declared: Option<String>,
 }
 
 /// A count that stops where it is enough.
@@ -107,27 +193,52 @@ enum Counted {
     Enough,
 }
 
+impl Counted {
+    /// What is known of so many.
+    fn of(self, asked: usize) -> usize {
+        match self {
+            Self::Exactly(documents) => documents,
+            Self::Enough => asked,
+        }
+    }
+}
+
 impl Seen {
-    fn of(plan: &Plan) -> Result<Self> {
+    fn of(plan: &Plan, bytes_per_token: f64) -> Result<Self> {
+        match (Self::counted(plan, bytes_per_token), &plan.recipe.splits.expected) {
+            (Err(error), Some(expected)) => {
+                let asked = plan.recipe.splits.pool_documents();
+                let is_enough = expected.documents >= asked;
+                Ok(Self {
+                    lengths: vec![expected.tokens_per_document],
+                    pool: if is_enough { Counted::Enough } else { Counted::Exactly(expected.documents) },
+                    heldout: Counted::Enough,
+                    declared: Some(error.to_string()),
+                })
+            }
+            (counted, _) => counted,
+        }
+    }
+
+    fn counted(plan: &Plan, bytes_per_token: f64) -> Result<Self> {
         let fail = failed("corpus");
         let splits = &plan.recipe.splits;
         let corpus = plan.recipe.corpus.build(&BuildContext::default()).map_err(&fail)?;
-        let per_token = bytes_per_token(plan.recipe.tokenizer.vocab_size);
         let lengths: Vec<f64> = corpus
             .documents()
             .map_err(&fail)?
             .filter_map(document)
             .take(LOOKED_AT)
-            .map(|document| Ok(document?.text.len() as f64 / per_token + 1.0))
+            .map(|document| Ok(document?.text.len() as f64 / bytes_per_token + 1.0))
             .collect::<Result<_>>()?;
         if lengths.is_empty() {
             return Err(Error::Corpus("there is no document in it".to_owned()));
         }
-        let pool = splits.pretrain_documents * splits.oracle_factor;
         Ok(Self {
             lengths,
-            pool: count(corpus.documents().map_err(&fail)?, pool)?,
+            pool: count(corpus.documents().map_err(&fail)?, splits.pool_documents())?,
             heldout: count(corpus.heldout().map_err(&fail)?, splits.heldout_documents)?,
+            declared: None,
         })
     }
 
@@ -137,11 +248,7 @@ impl Seen {
 
     fn supply(&self, plan: &Plan) -> Supply {
         let splits = &plan.recipe.splits;
-        let asked = splits.pretrain_documents * splits.oracle_factor;
-        let at_hand = match self.pool {
-            Counted::Exactly(documents) => documents,
-            Counted::Enough => asked,
-        };
+        let at_hand = self.pool.of(splits.pool_documents());
         let tokens = |documents: usize| (documents as f64 * self.mean_tokens()) as u64;
         Supply {
             pretrain: tokens(splits.pretrain_documents.min(at_hand)),
@@ -150,21 +257,25 @@ impl Seen {
         }
     }
 
-    /// Training tokens that cost as much as making the synthetic documents.
-    fn overhead_tokens(&self, plan: &Plan, synthesis: Synthesis<'_>, supply: &Supply) -> f64 {
-        let per_step = plan.recipe.training.tokens_per_step;
-        let base = match synthesis.synthesizer.init.from {
-            InitFrom::Base => synthesis.base.duration.steps(per_step, supply.pretrain) * per_step,
-            InitFrom::Scratch | InitFrom::Checkpoint => 0,
-        };
-        let pairs = plan.recipe.splits.pretrain_documents * synthesis.pairs.neighbors;
-        let section = synthesis.synthesizer;
-        let per_step = section.tuning.tokens_per_step;
-        let of_pairs = (pairs as f64 * 2.0 * self.mean_tokens()) as u64;
-        let tune = section.duration.steps(per_step, of_pairs) * per_step;
-        // Running forward is a third of training, and a draw reads its seed document too.
-        let of_a_round = tune as f64 + 2.0 * supply.synthetic as f64 / 3.0;
-        base as f64 + f64::from(section.rounds.count) * of_a_round
+    /// A corpus that is there is to be what the recipe took it for.
+    fn expected(&self, plan: &Plan, concerns: &mut Vec<Concern>) {
+        let splits = &plan.recipe.splits;
+        let Some(expected) = &splits.expected else { return };
+        let asked = splits.pool_documents();
+        let (found, said) = (self.pool.of(asked), expected.documents.min(asked));
+        let is_far = |found: f64, said: f64| (found / said - 1.0).abs() > FAR;
+        if is_far(found as f64, said as f64) || is_far(self.mean_tokens(), expected.tokens_per_document) {
+            concerns.push(Concern {
+                pointer: "/splits/expected".to_owned(),
+                code: Code::NotAsExpected,
+                message: format!(
+                    "of {asked} documents asked for, the corpus has {found} of about {:.0} tokens; {said} of {} are expected",
+                    self.mean_tokens(),
+                    expected.tokens_per_document,
+                ),
+                help: "write what was counted, or name the corpus that is meant",
+            });
+        }
     }
 
     fn documents(&self, plan: &Plan, supply: &Supply, arms: &[ArmPlan], concerns: &mut Vec<Concern>) {
@@ -197,12 +308,13 @@ impl Seen {
             arm.shares.iter().filter(|share| share.source == Source::Oracle).map(|share| share.tokens).sum()
         };
         if let Some(most) = arms.iter().map(of_pool).max().filter(|tokens| *tokens > 0) {
+            let option = if splits.oracle_documents.is_some() { "documents" } else { "factor" };
             concerns.push(Concern {
-                pointer: "/splits/oracle_factor".to_owned(),
+                pointer: format!("/splits/oracle_{option}"),
                 code: Code::OracleTooSmall,
                 message: format!(
                     "the oracle's pool has {found} documents instead of {}: {:.1} times D_pretrain, which it would pass over {:.2} times",
-                    splits.pretrain_documents * splits.oracle_factor,
+                    splits.pool_documents(),
                     found as f64 / splits.pretrain_documents as f64,
                     most as f64 / supply.oracle.max(1) as f64,
                 ),
@@ -275,8 +387,29 @@ fn document(record: std::result::Result<Document, NoDocument>) -> Option<Result<
     }
 }
 
-/// English under a byte-level BPE trained on the same text. A line through two measurements: 3.8 bytes a token with
-/// 1,536 tokens on the world of concepts, 4.5 with 4,096 on abstracts of papers.
-pub(crate) fn bytes_per_token(vocab_size: usize) -> f64 {
-    (3.0 + 1.5 * (vocab_size as f64 / 512.0).log(8.0)).clamp(1.0, 5.0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_shares_of_items_are_taken_for_accuracies() {
+        let task = TaskCard {
+            task: "birds".to_owned(),
+            version: "1".to_owned(),
+            num_fewshot: 0,
+            num_items: 1_200,
+            num_asked: 1_000,
+            higher_is_better: [("acc", true), ("acc_norm", true), ("nll", false)]
+                .map(|(metric, better)| (metric.to_owned(), better))
+                .into(),
+            config: serde_json::Value::Null,
+        };
+        let found = accuracies(&task);
+        let metrics: Vec<&str> = found.iter().map(|one| one.metric.as_str()).collect();
+        assert_eq!(metrics, ["eval/birds/acc", "eval/birds/acc_norm"]);
+        assert_eq!(found[0].num_items, 1_000);
+        // c sqrt(q / (n + c²)) with c = 2.8016.
+        let least = found[0].effects[0].difference.expect("enough items");
+        assert!((least - 2.8016 * (0.1f64 / 1_007.85).sqrt()).abs() < 1e-5, "{least}");
+    }
 }
