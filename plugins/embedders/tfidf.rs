@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sbp_core::text::{hash_sequence, word_hashes};
 use sbp_plugin::prelude::*;
-use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
+use sbp_plugin::slots::embedder::{EmbedContext, Embedder, EmbedderSize, Embeddings};
 
 /// Word n-grams, weighed by tf-idf and hashed into columns.
 ///
@@ -71,6 +71,10 @@ impl TfidfEmbedder {
 const UNSEEN: &str = "a document was not among those that words were counted in";
 
 impl Embedder for TfidfEmbedder {
+    fn size(&self) -> Result<EmbedderSize> {
+        Ok(EmbedderSize { dim: self.dim, parameters: 0, max_tokens: None })
+    }
+
     fn prepare(&mut self, documents: &[Document]) -> Result<()> {
         self.num_documents = documents.len();
         self.num_documents_with.clear();

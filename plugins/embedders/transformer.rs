@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use sbp_core::FingerprintBuilder;
 use sbp_plugin::ports::{EncoderOptions, Pooling, Precision, TextEncoder};
 use sbp_plugin::prelude::*;
-use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
+use sbp_plugin::slots::embedder::{EmbedContext, Embedder, EmbedderSize, Embeddings};
+use serde_json::Value;
 
 /// A pretrained text encoder with its own tokenizer, read from a Hugging Face folder.
 ///
@@ -73,6 +74,18 @@ impl Embedder for TransformerEmbedder {
         Ok(Some(hash))
     }
 
+    fn size(&self) -> Result<EmbedderSize> {
+        let path = self.config.path.as_ref().join("config.json");
+        let explain = |error: &dyn std::fmt::Display| {
+            format!("{}: {error}; what embedding takes is told from this file", path.display())
+        };
+        let text = fs::read(&path).map_err(|error| explain(&error))?;
+        let config: Value = serde_json::from_slice(&text).map_err(|error| explain(&error))?;
+        let (dim, parameters) =
+            shape_of(&config).ok_or_else(|| explain(&"it does not give the sizes of a transformer"))?;
+        Ok(EmbedderSize { dim, parameters, max_tokens: self.config.max_tokens })
+    }
+
     fn embed(&mut self, documents: &[Document], context: &mut EmbedContext<'_>) -> Result<Embeddings> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
@@ -114,6 +127,19 @@ impl Embedder for TransformerEmbedder {
         }
         Ok(Embeddings { dim, rows })
     }
+}
+
+/// Width of an encoder, and the parameters of its matrices, from its `config.json`.
+fn shape_of(config: &Value) -> Option<(usize, u64)> {
+    // Floating-point numbers, so that sizes beyond all bounds are merely large.
+    let number = |name: &str| config.get(name)?.as_f64();
+    let (d, heads) = (number("hidden_size")?, number("num_attention_heads")?);
+    let head = number("head_dim").unwrap_or(d / heads);
+    let (q, kv) = (heads * head, number("num_key_value_heads").unwrap_or(heads) * head);
+    // BERT's feed-forward layers have no gate.
+    let in_feed_forward = if config.get("model_type")?.as_str()? == "bert" { 2.0 } else { 3.0 };
+    let of_a_layer = 2.0 * d * (q + kv) + in_feed_forward * d * number("intermediate_size")?;
+    Some((d as usize, (number("num_hidden_layers")? * of_a_layer) as u64))
 }
 
 /// Identity of what an encoder's folder says: every `.json` and `.safetensors` in it, and the `config.json` of each
@@ -192,6 +218,29 @@ mod tests {
             let mut changed = whole;
             changed[index].1 = "{ }";
             assert_ne!(first, identity(&folder(&changed)), "{name} does not count");
+        }
+    }
+
+    #[test]
+    fn its_size_is_told_from_its_configuration() {
+        let size = |text: &str| {
+            let folder = folder(&[("config.json", text)]);
+            config(folder.path()).build(&BuildContext::default()).unwrap().size()
+        };
+        // all-MiniLM-L6-v2: six layers of 4 x 384^2 + 2 x 384 x 1536.
+        let mini_lm = r#"{"model_type": "bert", "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
+            "intermediate_size": 1536}"#;
+        assert_eq!(
+            size(mini_lm).unwrap(),
+            EmbedderSize { dim: 384, parameters: 10_616_832, max_tokens: None }
+        );
+        // Qwen3-Embedding-0.6B: 28 layers of 2 x 1024 x (2048 + 1024) + 3 x 1024 x 3072, the 0.44B without its embedding.
+        let qwen3 = r#"{"model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+            "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 3072}"#;
+        assert_eq!(size(qwen3).unwrap().parameters, 440_401_920);
+        for wrong in ["{}", "no JSON"] {
+            let error = size(wrong).unwrap_err().to_string();
+            assert!(error.contains("config.json") && error.contains("what embedding takes"), "{error}");
         }
     }
 

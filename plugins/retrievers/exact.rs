@@ -28,6 +28,10 @@ register!(slots::Retriever => ExactConfig);
 struct ExactRetriever;
 
 impl Retriever for ExactRetriever {
+    fn search_flops(&self, num_documents: usize, dim: usize) -> Option<f64> {
+        Some(2.0 * (num_documents as f64).powi(2) * dim as f64)
+    }
+
     fn neighbors(
         &mut self,
         embeddings: &Embeddings,
@@ -86,6 +90,12 @@ mod tests {
                 prop_assert_eq!(neighbors, &naive(&embeddings, query, k));
             }
         }
+    }
+
+    #[test]
+    fn every_row_meets_every_row() {
+        // 9 products of rows, each of 2 multiplications and 2 additions.
+        assert_eq!(ExactRetriever.search_flops(3, 2), Some(36.0));
     }
 
     #[test]

@@ -25,7 +25,9 @@ fn links(text: &str) -> Vec<String> {
 fn every_page_is_in_the_contents() {
     let summary = fs::read_to_string(docs().join("SUMMARY.md")).expect("the contents are there");
     let listed: BTreeSet<PathBuf> = links(&summary).iter().map(|link| docs().join(link)).collect();
-    let is_decision = |page: &Path| page.parent().is_some_and(|it| it.ends_with("decisions")) && !page.ends_with("README.md");
+    let is_decision = |page: &Path| {
+        page.parent().is_some_and(|it| it.ends_with("decisions")) && !page.ends_with("README.md")
+    };
     let missing: Vec<_> = pages(&docs())
         .into_iter()
         .filter(|page| !page.ends_with("SUMMARY.md") && !is_decision(page) && !listed.contains(page))

@@ -7,6 +7,7 @@ mod book;
 mod diagnostics;
 mod generated;
 mod plugins;
+mod pricing;
 mod properties;
 mod recipes;
 mod schema;

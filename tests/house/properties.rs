@@ -470,6 +470,12 @@ fn fit(recipe: &mut Value, choices: &mut Choices) {
         "rope_theta": 1.0 + 1e5 * choices.share(),
         "tie_embeddings": choices.next(2) == 1,
     });
+    // A pool begins with D_pretrain.
+    let splits = recipe["splits"].as_object_mut().expect("a table");
+    if let (Some(pool), Some(pretrain)) = (splits.get("oracle_documents"), splits.get("pretrain_documents")) {
+        let documents = pool.as_u64().unwrap_or(0) + pretrain.as_u64().unwrap_or(0);
+        splits.insert("oracle_documents".to_owned(), json!(documents));
+    }
     let synthesis = ["embedder", "retriever", "synthesizer"].iter().all(|name| recipe.get(name).is_some());
     let arms = recipe["arms"].as_object_mut().expect("a table");
     for arm in arms
@@ -497,6 +503,14 @@ fn fit(recipe: &mut Value, choices: &mut Choices) {
         } else if table.get("kind") == Some(&json!("concepts")) {
             table.insert("attributes".to_owned(), json!(8));
             table.insert("revealed_attributes_min".to_owned(), json!(1));
+        } else if table.get("kind") == Some(&json!("task")) {
+            table.insert("task".to_owned(), json!("arc_easy"));
+            table.remove("definition");
+            table.remove("name");
+        } else if table.get("kind") == Some(&json!("wandb")) {
+            table.retain(|option, _| option == "kind");
+        } else if table.get("kind") == Some(&json!("perplexity")) {
+            table.insert("name".to_owned(), json!("text"));
         }
     });
 }

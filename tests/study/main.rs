@@ -1,6 +1,9 @@
 //! Whole studies on tiny models, as a user runs them: through the program.
 
 mod bad_input;
+mod compared;
+mod daily_use;
+mod evaluated;
 mod faults;
 mod interrupted;
 mod locked;
@@ -22,6 +25,13 @@ use serde_json::Value;
 /// The smoke recipe.
 fn smoke() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/tiny/smoke.toml")
+}
+
+/// `sbp` with a home of its own.
+fn sbp(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sbp-under-test"));
+    command.args(arguments).env("SBP_HOME", home);
+    command
 }
 
 /// `sbp run` on a recipe, everything it makes under `home`.

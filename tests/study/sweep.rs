@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sbp_pipeline::report::{Reported, read, table};
 use sbp_pipeline::{
     Error, FinishedSweep, Options, Progress, Reporter, results_schema, run_sweep, sweep_schema,
 };
@@ -83,6 +84,10 @@ fn what_points_share_is_made_once_and_every_point_is_a_row() {
         assert!(finished.table.contains(row), "{row} is missing in\n{}", finished.table);
     }
     assert_follows(&finished.folder.path.join("report/results.json"), &sweep_schema());
+    match read(&finished.folder.path).expect("results are read back") {
+        (_, Reported::Sweep(results)) => assert_eq!(table::sweep(&results), finished.table),
+        (path, Reported::Run(_)) => panic!("{} is taken for a run", path.display()),
+    }
     for point in &finished.results.points {
         let report = finished.folder.path.join(&point.run_dir).join("report");
         assert!(report.join("table.md").exists());

@@ -35,7 +35,8 @@ fn words(command: &str) -> Vec<String> {
 
 fn run(command: &str, folder: &Path, home: &Path) -> Output {
     let mut sbp = Command::new(env!("CARGO_BIN_EXE_sbp-under-test"));
-    let output = sbp.args(words(command)).current_dir(folder).env("SBP_HOME", home).output().expect("it starts");
+    let output =
+        sbp.args(words(command)).current_dir(folder).env("SBP_HOME", home).output().expect("it starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "sbp {command}: {}\n{out}\n{err}", output.status);
     output

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use parquet::file::reader::SerializedFileReader;
+use sbp_pipeline::report::{Reported, read};
 use sbp_pipeline::{Finished, Options, Progress, Reporter};
 use sbp_recipe::{Overrides, Plan, load};
 use sbp_testkit::BigramRuntime;
@@ -12,7 +13,7 @@ use sbp_testkit::BigramRuntime;
 use super::smoke;
 
 /// A screen that nobody looks at.
-struct Silent;
+pub(super) struct Silent;
 
 impl Reporter for Silent {
     fn show(&mut self, _: &str) {}
@@ -25,12 +26,19 @@ impl Reporter for Silent {
     }
 }
 
-fn study(home: &Path, sets: &[&str]) -> Finished {
+/// The plan of a recipe.
+pub(super) fn plan(recipe: &Path, sets: &[&str]) -> Plan {
     let sets = sets.iter().map(|set| (*set).to_owned()).collect();
-    let plan =
-        Plan::new(load(&smoke(), &Overrides { profiles: Vec::new(), sets }).expect("the smoke recipe loads"));
+    Plan::new(load(recipe, &Overrides { profiles: Vec::new(), sets }).expect("the recipe loads"))
+}
+
+pub(super) fn study(home: &Path, sets: &[&str]) -> Finished {
+    study_of(&plan(&smoke(), sets), home)
+}
+
+pub(super) fn study_of(plan: &Plan, home: &Path) -> Finished {
     let options = Options { home, recipe_folder: home, elapsed: &|| Duration::ZERO };
-    sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs")
+    sbp_pipeline::run(plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs")
 }
 
 #[test]
@@ -47,6 +55,14 @@ fn every_part_of_the_report_is_there() {
     ] {
         assert!(finished.table.contains(part), "{part} is missing in\n{}", finished.table);
     }
+    for name in ["table.md", "table.csv", "table.tex", "report.html"] {
+        assert!(finished.folder.path.join("report").join(name).exists(), "{name} is missing");
+    }
+    match read(&finished.folder.path).expect("results are read back") {
+        (_, Reported::Run(results)) => assert_eq!(*results, finished.results),
+        (path, Reported::Sweep(_)) => panic!("{} is taken for a sweep", path.display()),
+    }
+    assert!(finished.results.scale.parameters > 0 && finished.results.scale.unique_tokens > 0);
     assert_eq!(finished.results.samples.len(), 5);
     assert!(
         finished.results.comparisons.iter().any(|c| c.arm == "sbp" && c.oracle.as_deref() == Some("oracle"))

@@ -7,11 +7,14 @@ mod args;
 mod commands;
 mod exit;
 mod handover;
+mod here;
 mod locked;
 mod say;
 mod screen;
 mod stop;
+mod summary;
 mod threads;
+mod words;
 
 use std::process::ExitCode;
 
@@ -38,9 +41,20 @@ fn dispatch<'a>(engine: impl FnOnce() -> Result<&'a dyn Engine, Failure>) -> Res
         Verb::Pairs(args) => commands::pairs::run(&args, engine()?),
         Verb::Corpus(args) => commands::corpus::run(&args),
         Verb::Plan(args) => commands::plan::run(&args),
+        Verb::Report(args) => commands::report::run(&args),
         Verb::Validate(args) => commands::validate::run(&args),
         Verb::Plugins(args) => commands::plugins::run(&args),
+        Verb::Eval(args) => commands::eval::run(&args, engine),
+        Verb::Compare(args) => commands::compare::run(&args),
         Verb::Schema => commands::schema::run(),
         Verb::Doctor(args) => commands::doctor::run(&args, engine()?),
+        Verb::Init(args) => commands::init::run(&args),
+        Verb::Status(args) => commands::status::run(&args),
+        Verb::Runs(args) => commands::runs::run(&args),
+        Verb::Explain(args) => commands::explain::run(&args),
+        Verb::Export(args) => commands::export::run(&args),
+        Verb::Gc(args) => commands::gc::run(&args),
+        Verb::Completions(args) => commands::completions::run(&args),
+        Verb::Man(args) => commands::man::run(&args),
     }
 }

@@ -1,12 +1,16 @@
-//! The screen: one line a stage, with progress inside it. A moving line on a terminal, plain lines elsewhere.
+//! The screen: one line a stage, with progress inside it. A moving line on a terminal, plain lines elsewhere. Colours are left
+//! out where there is no terminal, and where `NO_COLOR` is set.
 
 use std::time::{Duration, Instant};
 
+use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sbp_pipeline::{Progress, Reporter};
+use sbp_pipeline::{Pace, Progress, Reporter};
 
 use crate::say::say;
 use crate::stop::StopFlag;
+use crate::summary::{self, Ended};
+use crate::words;
 
 /// Time between two plain lines of one stage.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -17,18 +21,10 @@ pub(crate) struct Screen {
     stdout_is_taken: bool,
     bar: Option<ProgressBar>,
     started: Instant,
-    first: Option<(Instant, Mark)>,
+    pace: Pace,
     last_line: Instant,
     told_stop: bool,
-    stages: Vec<(String, Duration, bool)>,
-}
-
-/// Where a stage stood at some moment.
-#[derive(Debug, Clone, Copy)]
-struct Mark {
-    done: u64,
-    tokens: u64,
-    flops: u64,
+    stages: Vec<Ended>,
 }
 
 impl Screen {
@@ -39,7 +35,7 @@ impl Screen {
             stdout_is_taken,
             bar: None,
             started: now,
-            first: None,
+            pace: Pace::default(),
             last_line: now,
             told_stop: false,
             stages: Vec::new(),
@@ -54,40 +50,25 @@ impl Screen {
         }
     }
 
-    /// What was reused and how long the rest took, one line.
-    pub(crate) fn summary(&self) -> String {
-        let reused = self.stages.iter().filter(|(_, _, reused)| *reused).count();
-        let made: Duration = self.stages.iter().map(|(_, took, _)| *took).sum();
-        format!("{} stages, {reused} reused, {}", self.stages.len(), people(made))
+    /// From now on it also asks to stop once this much time has passed.
+    pub(crate) fn stop_after(&mut self, limit: Duration) {
+        self.stop.set_after(limit);
     }
 
-    fn describe(&mut self, progress: &Progress<'_>) -> String {
-        let now = Instant::now();
-        let mark = Mark { done: progress.done, tokens: progress.tokens, flops: progress.flops };
-        // Rates count from the first report, so that a resumed stage is not credited with earlier work.
-        let (since, first) = *self.first.get_or_insert((now, mark));
-        let secs = now.duration_since(since).as_secs_f64();
-        let mut text = format!("{}/{} {}", progress.done, progress.total, progress.unit);
-        if let Some(loss) = progress.loss {
-            text.push_str(&format!("  loss {loss:.3}"));
+    /// What the stages took and which were reused, a line for each kind.
+    pub(crate) fn summary(&self) -> String {
+        summary::table(&self.stages)
+    }
+
+    /// Says once that the run is about to stop, and why.
+    fn tell_of_stop(&mut self) {
+        if self.told_stop {
+            return;
         }
-        if let Some(dropped) = progress.dropped {
-            text.push_str(&format!("  {:.0}% dropped", 100.0 * dropped));
+        if let Some(why) = self.stop.why() {
+            self.told_stop = true;
+            self.line(&format!("stopping at the next safe point: {why}"));
         }
-        if secs > 0.5 {
-            if mark.tokens > first.tokens {
-                text.push_str(&format!("  {:.0} tokens/s", (mark.tokens - first.tokens) as f64 / secs));
-            }
-            if let Some(peak) = progress.peak_flops {
-                let share = (mark.flops - first.flops) as f64 / secs / peak;
-                text.push_str(&format!("  MFU {:.0}%", 100.0 * share));
-            }
-            if mark.done > first.done {
-                let left = (progress.total - progress.done) as f64 * secs / (mark.done - first.done) as f64;
-                text.push_str(&format!("  {} left", people(Duration::from_secs_f64(left))));
-            }
-        }
-        text
     }
 }
 
@@ -100,7 +81,7 @@ impl Reporter for Screen {
     fn stage_started(&mut self, stage: &str) {
         self.started = Instant::now();
         self.last_line = self.started;
-        self.first = None;
+        self.pace = Pace::default();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg}") {
             bar.set_style(style);
@@ -110,11 +91,8 @@ impl Reporter for Screen {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) {
-        if self.stop.is_set() && !self.told_stop {
-            self.told_stop = true;
-            self.line("stopping at the next safe point; once more to stop at once");
-        }
-        let text = self.describe(progress);
+        self.tell_of_stop();
+        let text = words::under_way(&self.pace.read(progress));
         let Some(bar) = &self.bar else { return };
         if bar.is_hidden() {
             if self.last_line.elapsed() >= PLAIN_INTERVAL {
@@ -132,13 +110,16 @@ impl Reporter for Screen {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        let how = if reused { "reused".to_owned() } else { format!("done in {}", people(took)) };
+        let how = match reused {
+            true => style("reused".to_owned()).for_stderr().dim(),
+            false => style(format!("done in {}", people(took))).for_stderr().green(),
+        };
         self.line(&format!("  {stage:<28} {how}"));
-        self.stages.push((stage.to_owned(), took, reused));
+        self.stages.push(Ended { stage: stage.to_owned(), took, reused });
     }
 
     fn warn(&mut self, message: &str) {
-        self.line(&format!("  warning: {message}"));
+        self.line(&format!("  {} {message}", style("warning:").for_stderr().yellow()));
     }
 
     fn stop_requested(&self) -> bool {

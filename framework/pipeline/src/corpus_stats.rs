@@ -9,7 +9,7 @@ use sbp_recipe::Plan;
 use serde::Serialize;
 
 use crate::Result;
-use crate::preview::bytes_per_token;
+use crate::pricing::bytes_per_token;
 use crate::stages::corpus::{EvaluationSets, Quarantine, split};
 use crate::stages::{caught, failed};
 
@@ -161,11 +161,7 @@ fn splits(plan: &Plan, source: &dyn Corpus) -> Result<SplitStats> {
         pretrain_documents: found.pretrain.len(),
         oracle_documents: found.num_pool,
         heldout_documents: found.heldout.len(),
-        asked: [
-            splits.pretrain_documents,
-            splits.pretrain_documents * splits.oracle_factor,
-            splits.heldout_documents,
-        ],
+        asked: [splits.pretrain_documents, splits.pool_documents(), splits.heldout_documents],
         problem: found.check(splits).err().map(|error| error.to_string()),
         contaminated_by: found.contaminated,
     })

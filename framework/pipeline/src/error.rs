@@ -38,6 +38,15 @@ pub enum Error {
     /// The corpus does not give what the recipe asks for.
     #[error("corpus: {0}")]
     Corpus(String),
+    /// Something was asked that is not there or must not be done; cause and remedy.
+    #[error("{0}")]
+    Refused(String),
+    /// A look at what a run would do came to a stage that the store does not have.
+    #[error("stage {stage} is not made yet")]
+    NotMade {
+        /// The stage.
+        stage: String,
+    },
     /// Stopped on request; the same command goes on from here.
     #[error("stopped in stage {stage}; run the same command again to go on from here")]
     Stopped {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,6 +94,35 @@ pub(crate) fn folders_in(path: &Path) -> Result<Vec<PathBuf>> {
     folders.retain(|path| path.is_dir());
     folders.sort();
     Ok(folders)
+}
+
+/// What a folder or a file takes, and when it was last written to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight {
+    pub(crate) bytes: u64,
+    pub(crate) newest: SystemTime,
+}
+
+/// Weighs a folder with everything below it, links not followed. What is not there weighs nothing.
+pub(crate) fn weigh(path: &Path) -> Result<Weight> {
+    let mut weight = Weight { bytes: 0, newest: SystemTime::UNIX_EPOCH };
+    let mut open = vec![path.to_owned()];
+    while let Some(path) = open.pop() {
+        let about = match path.symlink_metadata() {
+            // A run at work removes files of its own.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            about => about.map_err(Error::file("read", &path))?,
+        };
+        weight.newest = weight.newest.max(about.modified().map_err(Error::file("read", &path))?);
+        if about.is_dir() {
+            for entry in fs::read_dir(&path).map_err(Error::file("read", &path))? {
+                open.push(entry.map_err(Error::file("read", &path))?.path());
+            }
+        } else {
+            weight.bytes += about.len();
+        }
+    }
+    Ok(weight)
 }
 
 pub(crate) fn create_folder(path: &Path) -> Result<()> {

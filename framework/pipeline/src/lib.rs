@@ -4,32 +4,57 @@
 //! [`Runtime`](sbp_plugin::ports::Runtime) port; this crate names neither a plugin nor libtorch.
 
 mod batches;
+mod compare_runs;
 mod corpus_sample;
 mod corpus_stats;
+mod differences;
 mod error;
+mod evaluation;
+pub mod explain;
+pub mod export;
 mod files;
+pub mod gc;
 mod leakage;
 mod lock;
 mod manifest;
+mod memory;
+mod model_card;
+mod pace;
 mod pipeline;
 mod preview;
+mod pricing;
+mod process;
 pub mod report;
 mod run_folder;
+mod runs;
 mod stages;
+mod status;
 mod store;
 mod sweep;
 mod token_store;
 mod tokenizer;
+mod trackers;
 mod watch;
 
+pub use compare_runs::{
+    AgainstFirst, LedgerMatch, OptionDifference, Outcome, RunCompared, RunsCompared, ScoreDifference,
+    compare_runs,
+};
 pub use corpus_sample::corpus_sample;
 pub use corpus_stats::{Bar, CorpusStats, Lengths, SplitStats, corpus_stats};
 pub use error::{Error, Result};
+pub use evaluation::{FolderEvaluation, evaluate_folder};
 pub use lock::Lock;
+pub use memory::Memory;
+pub use pace::{Pace, UnderWay};
 pub use pipeline::{Finished, FoundPairs, Options, PairSample, pairs, run};
-pub use preview::{Concern, Preview, preview};
+pub use preview::{Concern, Detectable, Effect, Preview, preview};
+pub use pricing::{H100_FLOPS, Price, StagePrice};
+pub use process::Process;
 pub use report::results::{Results, results_schema};
 pub use run_folder::{RunFolder, home_of};
+pub use runs::{Run, Size, find_run, runs};
+pub use status::{DoneStage, State, Status};
 pub use store::Store;
 pub use sweep::{FinishedSweep, SweepResults, run_sweep, sweep_schema};
 pub use watch::{Progress, Reporter};

@@ -11,6 +11,7 @@ use sbp_recipe::{Plan, Point, Recipe, SCHEMA_VERSION, dotted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::differences::{Difference, differences, said};
 use crate::stages::corpus::EvaluationSets;
 use crate::stages::failed;
 use crate::{Error, Result, files};
@@ -117,8 +118,7 @@ impl Lock {
 
     /// What is not as it was locked, a line each: `recipe.training.peak_lr: 0.004 is locked, 0.005 found`.
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        let mut lines = Vec::new();
-        compare(&without_points(&self.0), &without_points(&now.0), "", &mut lines);
+        let mut lines = compare(&without_points(&self.0), &without_points(&now.0));
         let (locked, found) = (points(&self.0), points(&now.0));
         if locked.len() != found.len() {
             lines.push(format!("the sweep: {} points are locked, {} found", locked.len(), found.len()));
@@ -126,9 +126,7 @@ impl Lock {
         }
         let mut where_found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (index, (locked, found)) in locked.iter().zip(found).enumerate() {
-            let mut lines = Vec::new();
-            compare(locked, found, "", &mut lines);
-            for line in lines {
+            for line in compare(locked, found) {
                 where_found.entry(line).or_default().push((index + 1).to_string());
             }
         }
@@ -187,33 +185,14 @@ fn without_points(lock: &Value) -> Value {
     lock
 }
 
-/// The leaves in which two values differ. A plan's fingerprint differs with any of them and says nothing itself.
-fn compare(locked: &Value, found: &Value, at: &str, lines: &mut Vec<String>) {
-    match (locked, found) {
-        (Value::Object(locked), Value::Object(found)) => {
-            let mut keys: Vec<&String> = locked.keys().chain(found.keys()).collect();
-            keys.sort();
-            keys.dedup();
-            for key in keys.into_iter().filter(|key| *key != "plan") {
-                let of =
-                    |object: &serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
-                compare(&of(locked), &of(found), &format!("{at}/{key}"), lines);
-            }
-        }
-        (Value::Array(locked), Value::Array(found)) if locked.len() == found.len() => {
-            for (index, (locked, found)) in locked.iter().zip(found).enumerate() {
-                compare(locked, found, &format!("{at}/{index}"), lines);
-            }
-        }
-        _ if locked == found => {}
-        (locked, found) => {
-            let say = |value: &Value| match value {
-                Value::Null => "nothing".to_owned(),
-                other => other.to_string(),
-            };
-            lines.push(format!("{}: {} is locked, {} found", dotted(at), say(locked), say(found)));
-        }
-    }
+/// What differs, a line each. A plan's fingerprint differs with any of it and says nothing itself.
+fn compare(locked: &Value, found: &Value) -> Vec<String> {
+    let differences = differences(locked, found).into_iter().filter(|difference| difference.at != "/plan");
+    differences
+        .map(|Difference { at, before, after }| {
+            format!("{}: {} is locked, {} found", dotted(&at), said(&before), said(&after))
+        })
+        .collect()
 }
 
 #[cfg(test)]

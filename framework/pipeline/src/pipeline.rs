@@ -5,18 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sbp_core::{Cause, Cost, Ledger, RootSeed, TokenCount};
-use sbp_plugin::ports::Runtime;
-use sbp_plugin::registry::BuildContext;
-use sbp_plugin::slots::arm::Share;
+use sbp_plugin::ports::{Runtime, Tokenizer as _};
+use sbp_plugin::slots::arm::{Share, Supply};
 use sbp_plugin::slots::mixer::Source;
-use sbp_plugin::slots::tracker::RunCard;
 use sbp_recipe::{InitFrom, Plan, Synthesis};
 
 use crate::lock::Lock;
 use crate::manifest::Manifest;
 use crate::report::curves::{Curve, CurvePoint};
 use crate::report::results::{ArmRun, Findings, Results};
-use crate::report::table;
 use crate::run_folder::RunFolder;
 use crate::stages::corpus::CorpusData;
 use crate::stages::dynamics::{Dynamics, Measurement};
@@ -25,9 +22,11 @@ use crate::stages::{
     Study, corpus, embed, evaluate, failed, pair, quality, related, round, synthesize, tokenize, train,
     train_arm, tune,
 };
+use crate::status::recorded;
 use crate::store::Artifact;
+use crate::trackers::Trackers;
 use crate::watch::{Reporter, Watch};
-use crate::{Result, files};
+use crate::{Result, files, report};
 
 /// Where a run lies and where its recipe came from.
 #[derive(Clone, Copy)]
@@ -61,21 +60,52 @@ pub fn run(
     reporter: &mut dyn Reporter,
     options: &Options<'_>,
 ) -> Result<Finished> {
+    let mut trackers = Trackers::of(plan, options.home, reporter);
+    let outcome = run_tracked(plan, runtime, reporter, &mut trackers, options);
+    // However it ended: what trackers lost is to be known.
+    trackers.end();
+    trackers.messages().iter().for_each(|message| reporter.warn(message));
+    outcome
+}
+
+fn run_tracked(
+    plan: &Plan,
+    runtime: &mut dyn Runtime,
+    reporter: &mut dyn Reporter,
+    trackers: &mut Trackers,
+    options: &Options<'_>,
+) -> Result<Finished> {
     let folder = RunFolder::of(options.home, plan);
     let _alone = folder.alone(reporter)?;
     folder.begin(plan)?;
-    Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
-    let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
-    files::write_json(&folder.path.join("manifest.json"), &manifest)?;
-    let watch = watch(plan, &folder, reporter)?;
-    let mut study = Study::new(plan, options.home, &folder, runtime, watch);
+    recorded(plan, &folder, reporter, |reporter| {
+        Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
+        let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
+        files::write_json(&folder.path.join("manifest.json"), &manifest)?;
+        let watch = Watch::new(reporter, trackers, &folder.events());
+        let mut study = Study::new(plan, options.home, &folder, runtime, watch);
 
-    let corpus = corpus::make(&mut study)?;
-    let tokens = tokenize::make(&mut study, &corpus)?;
+        let (findings, supply, vocabulary) = stages(&mut study)?;
+
+        let elapsed = (options.elapsed)();
+        let results = findings.conclude(plan, &supply, vocabulary, serde_json::json!(manifest), elapsed);
+        files::write_json(&folder.results(), &results)?;
+        report::write(&results, None, &report::Format::ALL, &folder.path.join("report"))?;
+        let table = report::Format::Markdown.render(&results, None);
+        study.watch.report(&serde_json::json!(results));
+        Ok(Finished { folder: folder.clone(), results, table })
+    })
+}
+
+/// All stages in order: what was found, the unique tokens there were, and the size of the vocabulary.
+pub(crate) fn stages(study: &mut Study<'_>) -> Result<(Findings, Supply, usize)> {
+    let plan = study.plan;
+    let corpus = corpus::make(study)?;
+    let tokens = tokenize::make(study, &corpus)?;
     let mut supply = tokens.supply();
     let wanted = plan.synthetic_wanted(&supply).map_err(failed("plan"))?;
     supply.synthetic = wanted;
-    let arms = plan.arms(&supply, 0, 1.0).map_err(failed("plan"))?;
+    let arms = plan.arms(&supply, 0.0, 1.0).map_err(failed("plan"))?;
     study.watch.reporter.show(&plan.tree(&arms, &supply, ""));
 
     let needs_pairs = plan.needs_pairs().map_err(failed("plan"))?;
@@ -86,14 +116,13 @@ pub fn run(
         let (mut synthetic, mut related) = (None, None);
         if wanted > 0 || needs_pairs {
             let method = plan.synthesis().map_err(failed("plan"))?;
-            let first = Round::first(&mut study, method, &corpus, &tokens, seed)?;
+            let first = Round::first(study, method, &corpus, &tokens, seed)?;
             pairing = first.pairing.clone();
             if needs_pairs {
-                related = Some(related::make(&mut study, &corpus, &tokens, &first.pairs, seed)?);
+                related = Some(related::make(study, &corpus, &tokens, &first.pairs, seed)?);
             }
             if wanted > 0 {
-                synthetic =
-                    Some(rounds(&mut study, method, first, wanted, seed, &mut overhead, &mut findings)?);
+                synthetic = Some(rounds(study, method, first, wanted, seed, &mut overhead, &mut findings)?);
             }
         }
         supply.synthetic = synthetic.as_ref().map_or(0, |synthetic| synthetic.tokens.num_training_tokens());
@@ -110,10 +139,10 @@ pub fn run(
                 shares: &arm.shares,
                 synthetic: synthetic.as_ref(),
                 related: related.as_ref(),
-                dynamics: Dynamics::of(&study, &corpus, &tokens, arm.budget.steps),
+                dynamics: Dynamics::of(study, &corpus, &tokens, arm.budget.steps),
             };
-            let model = train_arm::make(&mut study, &tokens, &pretraining)?;
-            let (evaluation, scores) = evaluate::make(&mut study, &corpus, &tokens, &arm.name, seed, &model)?;
+            let model = train_arm::make(study, &tokens, &pretraining)?;
+            let (evaluation, scores) = evaluate::make(study, &corpus, &tokens, &arm.name, seed, &model)?;
             let trained = train::summary(&model)?;
             let mut ledger = scores.ledger.clone();
             ledger.charge(Cause::Train, trained.cost);
@@ -136,7 +165,7 @@ pub fn run(
                 ("hf", model.file("checkpoint")),
                 ("eval", evaluation.path.clone()),
             ] {
-                folder.link_arm(&arm.name, seed, name, &target)?;
+                study.link_arm(&arm.name, seed, name, &target)?;
             }
             findings.arm(ArmRun {
                 plan: arm.clone(),
@@ -148,13 +177,7 @@ pub fn run(
             });
         }
     }
-
-    let results = findings.conclude(plan, &supply, serde_json::json!(manifest), (options.elapsed)());
-    let table = table::markdown(&results);
-    files::write_json(&folder.results(), &results)?;
-    files::write_whole(&folder.path.join("report/table.md"), table.as_bytes())?;
-    study.watch.report(&serde_json::json!(results));
-    Ok(Finished { folder: folder.clone(), results, table })
+    Ok((findings, supply, tokens.tokenizer.vocab_size()))
 }
 
 /// Documents that were paired, as far as a round comes without a synthesizer.
@@ -307,7 +330,8 @@ pub fn pairs(
 ) -> Result<FoundPairs> {
     let folder = RunFolder::of(options.home, plan);
     folder.begin(plan)?;
-    let watch = watch(plan, &folder, reporter)?;
+    let mut trackers = Trackers::of(plan, options.home, reporter);
+    let watch = Watch::new(reporter, &mut trackers, &folder.events());
     let mut study = Study::new(plan, options.home, &folder, runtime, watch);
     let method = plan.synthesis().map_err(failed("plan"))?;
     let seed = plan.recipe.recipe.seeds[0];
@@ -358,29 +382,10 @@ fn base(study: &mut Study<'_>, tokens: &tokenize::Tokens, seed: u64) -> Result<c
 
 /// What one token of pretraining costs, for matching on total FLOPs.
 fn flops_per_token(plan: &Plan, tokens: &tokenize::Tokens) -> f64 {
-    use sbp_plugin::ports::Tokenizer as _;
     let model = &plan.recipe.model;
     let mean_context = match plan.recipe.training.cross_documents {
         true => (model.context_length as f64 + 1.0) / 2.0,
         false => tokens.pretrain.mean_context(model.context_length),
     };
     model.train_flops_per_token(tokens.tokenizer.vocab_size(), mean_context)
-}
-
-fn watch<'a>(plan: &Plan, folder: &RunFolder, reporter: &'a mut dyn Reporter) -> Result<Watch<'a>> {
-    let mut trackers = Vec::new();
-    for selected in &plan.recipe.trackers {
-        match selected.build(&BuildContext::default()) {
-            Ok(tracker) => trackers.push(tracker),
-            Err(error) => reporter.warn(&format!("{error}; the run goes on without it")),
-        }
-    }
-    let resolved = serde_json::to_value(&plan.recipe).unwrap_or_default();
-    let card = RunCard {
-        recipe: &plan.recipe.recipe.name,
-        id: plan.id.short(),
-        folder: &folder.path,
-        resolved: &resolved,
-    };
-    Ok(Watch::new(reporter, trackers, &folder.path.join("events.jsonl"), &card))
 }

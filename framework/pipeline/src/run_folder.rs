@@ -44,6 +44,11 @@ impl RunFolder {
         Self { path: home.join("runs").join(name).join(format!("sweep-{}", sweep_id(plans).short())) }
     }
 
+    /// Where the store and the runs lie that it belongs to.
+    pub fn home(&self) -> &Path {
+        self.path.ancestors().nth(3).unwrap_or(Path::new("."))
+    }
+
     /// The way from this folder to another.
     pub(crate) fn to(&self, other: &Self) -> PathBuf {
         relative(&self.path, &other.path)
@@ -52,6 +57,11 @@ impl RunFolder {
     /// `report/results.json`.
     pub fn results(&self) -> PathBuf {
         self.path.join("report/results.json")
+    }
+
+    /// `events.jsonl`.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
     }
 
     pub(crate) fn begin(&self, plan: &Plan) -> Result<()> {
@@ -83,14 +93,24 @@ impl RunFolder {
         Ok(lock)
     }
 
-    /// Links an artifact as `stages/<label>`, relative, so that a folder moved with its store still works.
+    /// Links an artifact as the stage of this label, relative, so that a folder moved with its store still works.
     pub(crate) fn link_stage(&self, label: &str, artifact: &Artifact) -> Result<()> {
-        self.link(&self.path.join("stages").join(label), &artifact.path)
+        self.link(&self.stage(label), &artifact.path)
+    }
+
+    /// `stages/<label>`, which leads to the stage's artifact.
+    pub(crate) fn stage(&self, label: &str) -> PathBuf {
+        self.path.join("stages").join(label.replace(' ', "-"))
+    }
+
+    /// `arms/<arm>/seed-<seed>`.
+    pub(crate) fn arm(&self, arm: &str, seed: u64) -> PathBuf {
+        self.path.join("arms").join(arm).join(format!("seed-{seed}"))
     }
 
     /// Links a folder or file of an artifact into `arms/<arm>/seed-<seed>/<name>`.
     pub(crate) fn link_arm(&self, arm: &str, seed: u64, name: &str, target: &Path) -> Result<()> {
-        let folder = self.path.join("arms").join(arm).join(format!("seed-{seed}"));
+        let folder = self.arm(arm, seed);
         files::create_folder(&folder)?;
         self.link(&folder.join(name), target)
     }
@@ -131,7 +151,8 @@ fn relative(folder: &Path, target: &Path) -> PathBuf {
         .collect()
 }
 
-fn absolute(path: &Path) -> PathBuf {
+/// A path from the root, its links not followed.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

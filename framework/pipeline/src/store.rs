@@ -12,11 +12,15 @@ use sbp_core::Fingerprint;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::files;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Name of the file that makes a folder an artifact.
 const DONE: &str = "DONE";
+
+/// Name of the file that says what an artifact was made from.
+const MANIFEST: &str = "manifest.json";
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A folder of artifacts.
 #[derive(Debug, Clone)]
@@ -36,6 +40,27 @@ pub(crate) struct Artifact {
 pub(crate) enum Origin {
     Reused,
     Made,
+}
+
+/// What an artifact was made from: everything that its fingerprint covers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) stage: String,
+    /// Version of the program; empty in artifacts that do not say.
+    #[serde(default)]
+    pub(crate) sbp: String,
+    pub(crate) inputs: Value,
+}
+
+impl Manifest {
+    /// That of an artifact which this program would make.
+    pub(crate) fn of(stage: &str, inputs: &Value) -> Self {
+        Self { stage: stage.to_owned(), sbp: VERSION.to_owned(), inputs: inputs.clone() }
+    }
+
+    pub(crate) fn read(artifact: &Path) -> Result<Self> {
+        files::read_json(&artifact.join(MANIFEST))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,7 +88,13 @@ impl Store {
     /// The fingerprint of a stage with these inputs.
     pub(crate) fn fingerprint(stage: &str, inputs: &Value) -> Fingerprint {
         // The version stands for the code of the stages themselves; plugins bring versions of their own.
-        Fingerprint::of_value(&json!({"stage": stage, "inputs": inputs, "sbp": env!("CARGO_PKG_VERSION")}))
+        Fingerprint::of_value(&json!({"stage": stage, "inputs": inputs, "sbp": VERSION}))
+    }
+
+    /// Where the artifact of `stage` for `inputs` lies, or would.
+    pub(crate) fn place(&self, stage: &str, inputs: &Value) -> Artifact {
+        let fingerprint = Self::fingerprint(stage, inputs);
+        Artifact { path: self.root.join(stage).join(fingerprint.as_str()), fingerprint }
     }
 
     /// The artifact of `stage` for `inputs`: the stored one if it is whole, else made by `make` in the folder it
@@ -75,16 +106,14 @@ impl Store {
         warn: &mut dyn FnMut(String),
         make: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<(Artifact, Origin)> {
-        let fingerprint = Self::fingerprint(stage, inputs);
+        let artifact = self.place(stage, inputs);
+        let Artifact { path, fingerprint } = artifact.clone();
         let folder = self.root.join(stage);
-        let path = folder.join(fingerprint.as_str());
-        let artifact = Artifact { path: path.clone(), fingerprint: fingerprint.clone() };
         files::create_folder(&folder)?;
-        let lock_path = folder.join(format!("{fingerprint}.lock"));
-        let lock = File::create(&lock_path).map_err(Error::file("create", &lock_path))?;
+        let lock = lock_of(&folder, fingerprint.as_str())?;
         if lock.try_lock().is_err() {
             warn(format!("another run is making {stage} {}; waiting for it", fingerprint.short()));
-            lock.lock().map_err(Error::file("lock", &lock_path))?;
+            lock.lock().map_err(Error::file("lock", &path))?;
         }
         if path.exists() {
             match verify(&path) {
@@ -102,7 +131,7 @@ impl Store {
         let partial = folder.join(format!("{fingerprint}.partial"));
         files::create_folder(&partial)?;
         make(&partial)?;
-        files::write_json(&partial.join("manifest.json"), &json!({"stage": stage, "inputs": inputs}))?;
+        files::write_json(&partial.join(MANIFEST), &Manifest::of(stage, inputs))?;
         files::write_json(&partial.join(DONE), &Done { files: seal(&partial)? })?;
         fs::rename(&partial, &path).map_err(Error::file("publish", &path))?;
         sync_folder(&folder);
@@ -111,9 +140,39 @@ impl Store {
 }
 
 impl Artifact {
+    /// Whether it was made to its end. Its files are not looked at.
+    pub(crate) fn is_made(&self) -> bool {
+        self.file(DONE).exists()
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// The lock of an artifact in a stage's folder. It stays there for good: one that is removed while somebody waits for it
+/// would let two in.
+pub(crate) fn lock_of(folder: &Path, fingerprint: &str) -> Result<File> {
+    let path = folder.join(format!("{fingerprint}.lock"));
+    File::create(&path).map_err(Error::file("create", &path))
+}
+
+/// Copies the files below `part` of an artifact into a folder, each checked against what it was when the artifact was
+/// published. Gives their names and hashes.
+pub(crate) fn copy_part(artifact: &Path, part: &str, to: &Path) -> Result<BTreeMap<String, String>> {
+    let done: Done = files::read_json(&artifact.join(DONE))?;
+    let mut copied = BTreeMap::new();
+    for (name, sealed) in done.files {
+        let Some(inside) = name.strip_prefix(part).and_then(|rest| rest.strip_prefix('/')) else { continue };
+        let (from, copy) = (artifact.join(&name), to.join(inside));
+        files::create_folder(copy.parent().unwrap_or(to))?;
+        fs::copy(&from, &copy).map_err(Error::file("copy", &from))?;
+        if seal_file(&copy).map_err(Error::file("read", &copy))? != sealed {
+            return Err(files::invalid(&from, &"it has other content than when it was made"));
+        }
+        copied.insert(inside.to_owned(), sealed.blake3);
+    }
+    Ok(copied)
 }
 
 /// Makes a rename durable where the system lets folders be synced; where it does not, nothing is lost but time.

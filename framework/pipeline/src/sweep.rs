@@ -12,7 +12,7 @@ use sbp_recipe::match_compute::Verdict;
 use sbp_recipe::{Plan, Point};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::lock::Lock;
@@ -22,10 +22,13 @@ use crate::report::results::Metric;
 use crate::report::table;
 use crate::run_folder::sweep_id;
 use crate::watch::Reporter;
-use crate::{Error, Result, RunFolder, files};
+use crate::{Error, Result, RunFolder, files, report};
+
+/// Version of the layout of a sweep's `results.json`.
+pub(crate) const SWEEP_VERSION: u32 = 2;
 
 /// The outcome of a sweep (`report/results.json` of its folder).
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SweepResults {
     /// Version of this layout.
     pub schema_version: u32,
@@ -40,7 +43,7 @@ pub struct SweepResults {
 }
 
 /// One point of a sweep.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PointResults {
     /// Value by axis.
     #[schemars(with = "BTreeMap<String, Value>")]
@@ -54,7 +57,7 @@ pub struct PointResults {
 }
 
 /// How a point ended.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It came to its table.
@@ -64,7 +67,7 @@ pub enum Outcome {
 }
 
 /// What the sweep's report needs of a point; its own `results.json` has the rest.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Findings {
     /// Metrics by arm, means over seeds.
     pub arms: BTreeMap<String, BTreeMap<String, Metric>>,
@@ -143,15 +146,15 @@ pub fn run_sweep(
     }
     let elapsed: Duration = (options.elapsed)();
     let results = SweepResults {
-        schema_version: 1,
+        schema_version: SWEEP_VERSION,
         recipe: first.recipe.recipe.name.clone(),
         sweep: sweep_id(plans).to_string(),
         points,
         timing: json!({"elapsed_secs": elapsed.as_secs_f64()}),
     };
-    let table = table::sweep(&results);
     files::write_json(&folder.results(), &results)?;
-    files::write_whole(&folder.path.join("report/table.md"), table.as_bytes())?;
+    report::write_sweep(&results, &folder.path.join("report"))?;
+    let table = table::sweep(&results);
     Ok(FinishedSweep { folder, results, table })
 }
 

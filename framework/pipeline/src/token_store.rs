@@ -159,7 +159,7 @@ impl Writer {
     pub(crate) fn new(folder: &Path, name: &str, vocab_size: usize) -> Result<Self> {
         let folder = folder.join(name);
         files::create_folder(&folder)?;
-        Ok(Self { folder, width: if vocab_size <= 1 << 16 { 2 } else { 4 }, next: 0 })
+        Ok(Self { folder, width: token_bytes(vocab_size), next: 0 })
     }
 
     /// The next shard, made of at most [`SHARD_DOCUMENTS`] documents; `make` is not called if it is there.
@@ -171,6 +171,11 @@ impl Writer {
         }
         files::write_whole(&path, &encode(&make()?, self.width))
     }
+}
+
+/// Bytes of a token below `vocab_size`.
+pub(crate) fn token_bytes(vocab_size: usize) -> usize {
+    if vocab_size <= 1 << 16 { 2 } else { 4 }
 }
 
 fn encode(documents: &[Vec<TokenId>], width: usize) -> Vec<u8> {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sbp_plugin::ports::{TrainObserver, TrainPoint};
-use sbp_plugin::slots::tracker::{MetricPoint, RunCard, Tracker};
+use sbp_plugin::slots::tracker::MetricPoint;
 use serde_json::{Value, json};
 
-use crate::store::Origin;
+use crate::store::{Artifact, Origin};
+use crate::trackers::Trackers;
 
 /// The screen, as the pipeline sees it.
 pub trait Reporter {
@@ -41,7 +42,7 @@ pub struct Progress<'a> {
     /// Tokens and FLOPs so far, where the stage trains or generates.
     pub tokens: u64,
     /// FLOPs so far.
-    pub flops: u64,
+    pub flops: f64,
     /// FLOP/s that the device reaches at best, where that is known.
     pub peak_flops: Option<f64>,
     /// Loss of the latest step, where there is one.
@@ -53,31 +54,30 @@ pub struct Progress<'a> {
 /// Everyone who watches, behind one door.
 pub(crate) struct Watch<'a> {
     pub(crate) reporter: &'a mut dyn Reporter,
-    trackers: Vec<Box<dyn Tracker>>,
+    trackers: Option<&'a mut Trackers>,
     events: Option<File>,
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(
-        reporter: &'a mut dyn Reporter,
-        trackers: Vec<Box<dyn Tracker>>,
-        events: &Path,
-        card: &RunCard<'_>,
-    ) -> Self {
+    pub(crate) fn new(reporter: &'a mut dyn Reporter, trackers: &'a mut Trackers, events: &Path) -> Self {
         let events = OpenOptions::new().create(true).append(true).open(events).ok();
-        let mut watch = Self { reporter, trackers, events };
-        watch.each_tracker(|tracker| tracker.started(card));
+        let mut watch = Self { reporter, trackers: Some(trackers), events };
+        watch.track(Trackers::start);
         watch
     }
 
-    fn each_tracker(&mut self, mut call: impl FnMut(&mut dyn Tracker) -> sbp_plugin::Result<()>) {
-        self.trackers.retain_mut(|tracker| match call(tracker.as_mut()) {
-            Ok(()) => true,
-            Err(error) => {
-                self.reporter.warn(&format!("{error}; it is left out from here on"));
-                false
-            }
-        });
+    /// Nobody but a reporter watches.
+    pub(crate) fn by(reporter: &'a mut dyn Reporter) -> Self {
+        Self { reporter, trackers: None, events: None }
+    }
+
+    /// Has the trackers do something, and passes on what they have to say.
+    fn track(&mut self, what: impl FnOnce(&mut Trackers)) {
+        let Some(trackers) = &mut self.trackers else { return };
+        what(trackers);
+        for message in trackers.messages() {
+            self.warn(&message);
+        }
     }
 
     pub(crate) fn event(&mut self, event: &Value) {
@@ -98,6 +98,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn started(&mut self, stage: &str) {
         self.event(&json!({"event": "stage_started", "stage": stage}));
         self.reporter.stage_started(stage);
+        self.track(Trackers::start);
     }
 
     pub(crate) fn finished(&mut self, stage: &str, origin: Origin) {
@@ -107,11 +108,16 @@ impl<'a> Watch<'a> {
     }
 
     pub(crate) fn metrics(&mut self, point: &MetricPoint<'_>) {
-        self.each_tracker(|tracker| tracker.metrics(point));
+        self.track(|trackers| trackers.metrics(point));
+    }
+
+    /// An artifact of a stage is at hand, made by a job from `inputs`.
+    pub(crate) fn artifact(&mut self, stage: &str, job: &str, artifact: &Artifact, inputs: &Value) {
+        self.track(|trackers| trackers.artifact(stage, job, artifact, inputs));
     }
 
     pub(crate) fn report(&mut self, results: &Value) {
-        self.each_tracker(|tracker| tracker.finished(results));
+        self.track(|trackers| trackers.finish(results));
     }
 }
 
@@ -122,6 +128,7 @@ pub(crate) struct TrainWatch<'w, 'a> {
     pub(crate) kind: &'w str,
     pub(crate) arm: &'w str,
     pub(crate) seed: u64,
+    pub(crate) round: Option<u32>,
     pub(crate) log: MetricLog,
     pub(crate) meter: Meter,
     /// The step after which the job is to pause.
@@ -133,7 +140,7 @@ pub(crate) struct TrainWatch<'w, 'a> {
 /// Measures speed between one step and the next.
 pub(crate) struct Meter {
     peak_flops: Option<f64>,
-    last: Option<(Instant, u64, u64)>,
+    last: Option<(Instant, u64, f64)>,
 }
 
 impl Meter {
@@ -150,7 +157,7 @@ impl Meter {
         let secs = now.duration_since(then).as_secs_f64();
         let mut values = vec![("throughput/tokens_per_sec", (point.tokens - tokens) as f64 / secs)];
         if let Some(peak) = self.peak_flops {
-            values.push(("throughput/mfu", (point.flops - flops) as f64 / secs / peak));
+            values.push(("throughput/mfu", (point.flops - flops) / secs / peak));
         }
         values
     }
@@ -169,12 +176,13 @@ impl TrainObserver for TrainWatch<'_, '_> {
             ("train/loss", point.loss),
             ("train/lr", point.lr),
             ("train/grad_norm", point.grad_norm),
-            ("compute/model_flops", point.flops as f64),
+            ("compute/model_flops", point.flops),
         ];
         let metrics = MetricPoint {
             stage: self.kind,
             arm: self.arm,
             seed: self.seed,
+            round: self.round,
             step: point.step,
             tokens: point.tokens,
             values: &values,

@@ -307,7 +307,7 @@ pub struct TrainPoint {
     /// Training tokens consumed so far, all attempts of a resumed run counted once.
     pub tokens: u64,
     /// Model FLOPs spent so far.
-    pub flops: u64,
+    pub flops: f64,
     /// Mean loss of this step in nats per weighted token.
     pub loss: f64,
     /// Learning rate of this step.

@@ -100,6 +100,9 @@ codes! {
     /// A seed is listed twice.
     RepeatedSeed = "sbp::plan::repeated_seed",
         "List each seed once.";
+    /// The oracle's pool is smaller than D_pretrain, which is its beginning.
+    PoolTooSmall = "sbp::plan::pool_too_small",
+        "Raise `splits.oracle_documents`, or leave it out for `splits.oracle_factor`.";
     /// An arm trains on synthetic documents that nothing in the recipe makes.
     NeedsSynthesizer = "sbp::plan::needs_synthesizer",
         "Add the sections named, or leave out the arm.";
@@ -145,6 +148,9 @@ codes! {
     /// The corpus has too few documents for the oracle's pool, which the oracle would read more than once.
     OracleTooSmall = "sbp::data::oracle_too_small",
         "Lower `splits.oracle_factor` or `splits.pretrain_documents`, or add documents.";
+    /// The corpus is not of the size that `splits.expected` says.
+    NotAsExpected = "sbp::data::not_as_expected",
+        "Write what was counted, or name the corpus that is meant.";
     /// Many pairs are longer than the context, and would be left out of tuning.
     PairsTooLong = "sbp::data::pairs_too_long",
         "Raise `model.context_length`, or choose shorter documents.";

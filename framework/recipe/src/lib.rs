@@ -26,9 +26,9 @@ pub use diagnostic::{Problem, RecipeErrors};
 pub use load::{Loaded, Overrides, load, load_points};
 pub use plan::Plan;
 pub use recipe::{
-    Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection, MatchOn,
-    NearDuplicatesSection, PairsSection, QualitySection, Recipe, RecipeSection, SplitsSection, Storage,
-    Synthesis, TokenizerSection, TrainingSection,
+    Arms, BaseSection, BudgetSection, ComparisonSection, EmbeddingsSection, ExecutionSection,
+    ExpectedSection, MatchOn, NearDuplicatesSection, PairsSection, QualitySection, Recipe, RecipeSection,
+    SplitsSection, Storage, Synthesis, TokenizerSection, TrainingSection,
 };
 pub use schema::{SCHEMA_VERSION, layer_schema, recipe_schema};
 pub use source::dotted;

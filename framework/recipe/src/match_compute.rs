@@ -29,14 +29,14 @@ pub fn arm_budget(
     match_on: MatchOn,
     full_steps: u64,
     tokens_per_step: TokenCount,
-    overhead_flops: u64,
+    overhead_flops: f64,
     flops_per_token: f64,
 ) -> ArmBudget {
     let steps = match match_on {
         MatchOn::TrainTokens => full_steps,
         MatchOn::TotalFlops => {
             let step_flops = flops_per_token * tokens_per_step as f64;
-            let affordable = (full_steps as f64 - overhead_flops as f64 / step_flops).round();
+            let affordable = (full_steps as f64 - overhead_flops / step_flops).round();
             (affordable.max(1.0)) as u64
         }
     };
@@ -63,12 +63,12 @@ const FLOPS_TOLERANCE: f64 = 0.02;
 /// Compares what the arms' ledgers say.
 pub fn verdict(mode: MatchOn, ledgers: &BTreeMap<String, Ledger>) -> Verdict {
     let spent = |ledger: &Ledger| match mode {
-        MatchOn::TrainTokens => ledger.cost(Cause::Train).tokens,
+        MatchOn::TrainTokens => ledger.cost(Cause::Train).tokens as f64,
         MatchOn::TotalFlops => ledger.end_to_end_flops(),
     };
-    let least = ledgers.values().map(spent).min().unwrap_or_default();
-    let most = ledgers.values().map(spent).max().unwrap_or_default();
-    let residual = if most == 0 { 0.0 } else { (most - least) as f64 / most as f64 };
+    let least = ledgers.values().map(spent).fold(f64::INFINITY, f64::min);
+    let most = ledgers.values().map(spent).fold(0.0, f64::max);
+    let residual = if most == 0.0 { 0.0 } else { (most - least) / most };
     let tolerance = match mode {
         MatchOn::TrainTokens => 0.0,
         MatchOn::TotalFlops => FLOPS_TOLERANCE,
@@ -84,8 +84,8 @@ mod tests {
 
     fn ledger(train: u64, tune: u64) -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.charge(Cause::Train, Cost { tokens: train, flops: train * 10 });
-        ledger.charge(Cause::Tune, Cost { tokens: tune, flops: tune * 10 });
+        ledger.charge(Cause::Train, Cost { tokens: train, flops: train as f64 * 10.0 });
+        ledger.charge(Cause::Tune, Cost { tokens: tune, flops: tune as f64 * 10.0 });
         ledger
     }
 
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn overhead_is_taken_off_under_total_flops_only() {
-        let budget = |mode| arm_budget(mode, 100, 10, 2_000, 10.0);
+        let budget = |mode| arm_budget(mode, 100, 10, 2_000.0, 10.0);
         assert_eq!(budget(MatchOn::TrainTokens).steps, 100);
         // 2000 FLOPs at 10 a token and 10 tokens a step are 20 steps.
         assert_eq!(budget(MatchOn::TotalFlops), ArmBudget { steps: 80, tokens: 800 });

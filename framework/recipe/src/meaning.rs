@@ -15,6 +15,7 @@ use crate::{ComparisonSection, InitFrom, Recipe, SynthesizerSection};
 pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
     let mut found = Findings { layers, problems: Vec::new() };
     names(recipe, &mut found);
+    splits(recipe, &mut found);
     model(recipe, &mut found);
     arms(recipe, &mut found);
     budgets(recipe, &mut found);
@@ -101,6 +102,18 @@ fn names(recipe: &Recipe, found: &mut Findings<'_>) {
 
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn splits(recipe: &Recipe, found: &mut Findings<'_>) {
+    let pretrain = recipe.splits.pretrain_documents;
+    if let Some(pool) = recipe.splits.oracle_documents.filter(|pool| *pool < pretrain) {
+        found.add(
+            "/splits/oracle_documents",
+            Code::PoolTooSmall,
+            format!("a pool of {pool} documents cannot begin with the {pretrain} of D_pretrain"),
+            "raise it, or leave it out for splits.oracle_factor",
+        );
+    }
 }
 
 fn model(recipe: &Recipe, found: &mut Findings<'_>) {

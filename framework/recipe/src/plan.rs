@@ -27,9 +27,9 @@ pub struct Plan {
     pub written: String,
 }
 
-/// What cannot change a result and stays out of the identity: where it runs and who watches. So do paths, whose
-/// content counts, and options of plugins that say so.
-const NOT_IDENTITY: [&str; 3] = ["/execution", "/trackers", "/recipe/description"];
+/// What cannot change a result and stays out of the identity: where it runs, who watches, what a plan expects. So do paths,
+/// whose content counts, and options of plugins that say so.
+const NOT_IDENTITY: [&str; 4] = ["/execution", "/trackers", "/recipe/description", "/splits/expected"];
 
 /// One arm of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -130,7 +130,7 @@ impl Plan {
     pub fn arms(
         &self,
         supply: &Supply,
-        overhead_flops: u64,
+        overhead_flops: f64,
         flops_per_token: f64,
     ) -> sbp_plugin::Result<Vec<ArmPlan>> {
         let full_steps = self.full_steps(supply);
@@ -140,7 +140,7 @@ impl Plan {
             let selected = &self.recipe.arms[&name];
             let arm = selected.build(&BuildContext::default())?;
             let synthetic_wanted = catch_panic(|| arm.synthetic_tokens(full_steps * tokens_per_step))?;
-            let overhead = if synthetic_wanted > 0 { overhead_flops } else { 0 };
+            let overhead = if synthetic_wanted > 0 { overhead_flops } else { 0.0 };
             let budget = arm_budget(
                 self.recipe.budget.match_on,
                 full_steps,
@@ -255,7 +255,8 @@ pub fn unique_tokens(supply: &Supply, source: Source) -> TokenCount {
     }
 }
 
-fn people(count: u64) -> String {
+/// A count as people read it: `1.37M`.
+pub fn people(count: u64) -> String {
     match count {
         0..1_000 => count.to_string(),
         1_000..1_000_000 => format!("{:.1}k", count as f64 / 1e3),
@@ -264,7 +265,8 @@ fn people(count: u64) -> String {
     }
 }
 
-fn thousands(count: u64) -> String {
+/// A count to the last digit: `1,234,567`.
+pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

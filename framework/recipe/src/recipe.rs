@@ -71,7 +71,7 @@ pub struct Recipe {
     /// What trained models are scored on.
     pub evaluators: Vec<Selected<slots::Evaluator>>,
     /// Where arms are scored on their way; by default at their end alone.
-    #[serde(default, skip_serializing_if = "DynamicsSection::is_off")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub dynamics: DynamicsSection,
     /// Where metrics go as they happen.
     #[serde(default)]
@@ -202,6 +202,11 @@ pub struct SplitsSection {
     #[serde(default = "default_oracle_factor")]
     #[schemars(range(min = 1))]
     pub oracle_factor: usize,
+    /// Number of documents in the oracle's pool, D_pretrain included, where it is no multiple of that; takes the place of
+    /// `oracle_factor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2))]
+    pub oracle_documents: Option<usize>,
     /// Number of documents kept for evaluation.
     #[schemars(range(min = 1))]
     pub heldout_documents: usize,
@@ -228,6 +233,30 @@ pub struct SplitsSection {
     #[serde(default = "default_max_bad_share")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_bad_share: f64,
+    /// Size of a corpus that may not be at hand, so that a plan can be worked out all the same. A corpus that is there is
+    /// looked at instead, and the plan warns where it is another than this says. Changes no result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ExpectedSection")]
+    pub expected: Option<ExpectedSection>,
+}
+
+impl SplitsSection {
+    /// Number of documents asked for the oracle's pool, D_pretrain included.
+    pub fn pool_documents(&self) -> usize {
+        self.oracle_documents.unwrap_or(self.pretrain_documents.saturating_mul(self.oracle_factor))
+    }
+}
+
+/// What a plan takes a corpus to be where it is not at hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedSection {
+    /// Number of documents that may be trained on.
+    #[schemars(range(min = 2))]
+    pub documents: usize,
+    /// Mean training tokens of a document, its end marker included.
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub tokens_per_document: f64,
 }
 
 /// When a document counts as a near-duplicate of an earlier one.
@@ -272,7 +301,8 @@ fn default_max_bad_share() -> f64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenizerSection {
-    /// Size of the vocabulary to train, markers included. Ignored when `file` is given.
+    /// Size of the vocabulary to train, markers included. With `file` it is what a plan reckons with where that is not at
+    /// hand.
     #[schemars(range(min = 258))]
     pub vocab_size: usize,
     /// A Hugging Face `tokenizer.json` to use instead of training one.
@@ -465,12 +495,11 @@ pub struct DynamicsSection {
     pub evaluators: Vec<Selected<slots::Evaluator>>,
 }
 
-impl DynamicsSection {
-    /// Whether arms are scored at their end alone.
-    pub fn is_off(&self) -> bool {
-        self.every.is_none() && self.at.is_empty()
-    }
+fn is_default(section: &DynamicsSection) -> bool {
+    *section == DynamicsSection::default()
+}
 
+impl DynamicsSection {
     /// The steps after which an arm of `num_steps` is scored, in order; not the last one, after which it is scored anyway.
     pub fn steps(&self, num_steps: u64, tokens_per_step: u64, tokens_per_pass: u64) -> Vec<u64> {
         let steps_of = |duration: &Duration| duration.steps(tokens_per_step, tokens_per_pass);

@@ -55,7 +55,7 @@ pub struct Axis {
 }
 
 /// Where in a sweep a recipe stands: axis and value. Empty for a recipe without a sweep.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Point(pub BTreeMap<String, Value>);
 

@@ -109,7 +109,6 @@ pub(crate) fn config_json(model: &ModelConfig, vocab_size: usize) -> Value {
 /// What is read of `config.json`; everything else there does not change what the model computes.
 #[derive(Deserialize)]
 struct HubConfig {
-    model_type: String,
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
@@ -149,11 +148,17 @@ struct RopeParameters {
 pub(crate) fn read_config(folder: &Path) -> Result<(ModelConfig, usize)> {
     let path = folder.join("config.json");
     let refuse = |reason: String| Error::NotACheckpoint { path: path.clone(), reason };
-    let text = fs::read(&path).map_err(at(&path))?;
-    let config: HubConfig = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
-    if config.model_type != "qwen3" {
-        return Err(refuse(format!("model_type is `{}`, supported is `qwen3`", config.model_type)));
+    if !path.exists() {
+        return Err(refuse("there is no such file, and a model's folder begins with it".to_owned()));
     }
+    let text = fs::read(&path).map_err(at(&path))?;
+    let values: Value = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string()))?;
+    // First: other models call their sizes by other names.
+    let model_type = &values["model_type"];
+    if model_type != "qwen3" {
+        return Err(refuse(format!("model_type is {model_type}, supported is \"qwen3\" (Qwen3ForCausalLM)")));
+    }
+    let config: HubConfig = serde_json::from_value(values).map_err(|error| refuse(error.to_string()))?;
     let rope = config.rope_parameters;
     let scaled =
         rope.as_ref().and_then(|rope| rope.rope_type.as_deref()).is_some_and(|kind| kind != "default");
@@ -278,8 +283,12 @@ mod tests {
         config["rope_scaling"] = json!({"rope_type": "yarn", "factor": 4.0});
         write_json(&path, &config).unwrap();
         assert!(read_config(folder.path()).unwrap_err().to_string().contains("scaling of rotary positions"));
-        config["model_type"] = json!("gpt2");
-        write_json(&path, &config).unwrap();
-        assert!(read_config(folder.path()).unwrap_err().to_string().contains("`gpt2`"));
+        // As GPT-2's folder has it.
+        write_json(&path, &json!({"model_type": "gpt2", "n_embd": 768})).unwrap();
+        let refused = read_config(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("model_type is \"gpt2\", supported is \"qwen3\""), "{refused}");
+        fs::remove_file(&path).unwrap();
+        let refused = read_config(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("config.json") && refused.contains("no such file"), "{refused}");
     }
 }

@@ -55,7 +55,7 @@ impl OpenedModel {
     pub(crate) fn charge(&mut self, n: usize) -> Cost {
         let mean_context = (n as f64 + 1.0) / 2.0;
         let flops = self.config.forward_flops_per_token(self.dims.v as usize, mean_context) * n as f64;
-        let cost = Cost { tokens: n as u64, flops: flops.round() as u64 };
+        let cost = Cost { tokens: n as u64, flops: flops.round() };
         self.cost.add(cost);
         cost
     }
@@ -270,7 +270,7 @@ pub(crate) mod tests {
         let mut model = model(true);
         model.log_probs(&[vec![1, 2, 3], vec![4]]).unwrap();
         let flops = 2.0 * model.config.forward_flops_per_token(50, 1.5);
-        assert_eq!(model.take_cost(), Cost { tokens: 2, flops: flops.round() as u64 });
+        assert_eq!(model.take_cost(), Cost { tokens: 2, flops: flops.round() });
         assert_eq!(model.take_cost(), Cost::default());
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct State {
     /// Training tokens consumed.
     pub(crate) tokens: u64,
     /// Model FLOPs spent.
-    pub(crate) flops: u64,
+    pub(crate) flops: f64,
     /// Loss of the last step done.
     pub(crate) loss: f64,
 }
@@ -189,7 +189,7 @@ mod tests {
 
     fn state(step: u64) -> State {
         let identity = Fingerprint::of_bytes(b"job");
-        State { identity, step, tokens: 10 * step, flops: 60 * step, loss: 1.0 / step as f64 }
+        State { identity, step, tokens: 10 * step, flops: 60.0 * step as f64, loss: 1.0 / step as f64 }
     }
 
     fn save(progress: &Progress, step: u64) {

@@ -101,7 +101,7 @@ impl BigramModel {
     fn charge(&mut self, tokens: usize) -> Cost {
         let mean_context = (tokens + 1) as f64 / 2.0;
         let flops = tokens as f64 * self.config.forward_flops_per_token(self.vocab_size(), mean_context);
-        let cost = Cost { tokens: tokens as u64, flops: flops as u64 };
+        let cost = Cost { tokens: tokens as u64, flops: flops.round() };
         self.cost.add(cost);
         cost
     }

@@ -42,7 +42,7 @@ impl TextEncoder for ByteEncoder {
         for (index, text) in texts.iter().enumerate() {
             for byte in self.prefix.bytes().chain(text.bytes()).take(self.max_tokens) {
                 rows[index * DIM + usize::from(byte) % DIM] += 1.0;
-                self.cost.add(Cost { tokens: 1, flops: 1 });
+                self.cost.add(Cost { tokens: 1, flops: 1.0 });
             }
             progress(index + 1);
         }
@@ -70,6 +70,6 @@ mod tests {
         let half = 0.5_f32.sqrt();
         assert_eq!((rows[1], rows[2]), (half, half));
         assert_eq!((rows[DIM + 1], rows[DIM + 2]), (1.0, 0.0));
-        assert_eq!(encoder.take_cost(), Cost { tokens: 5, flops: 5 });
+        assert_eq!(encoder.take_cost(), Cost { tokens: 5, flops: 5.0 });
     }
 }

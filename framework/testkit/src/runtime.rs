@@ -134,7 +134,7 @@ fn step(state: &mut Progress, batch: Vec<sbp_core::Example>, num_steps: u64) -> 
         let mean_context = (tokens + 1) as f64 / 2.0;
         let per_token = state.model.config().train_flops_per_token(state.model.vocab_size(), mean_context);
         state.cost.tokens += tokens as u64;
-        state.cost.flops += (tokens as f64 * per_token) as u64;
+        state.cost.flops += (tokens as f64 * per_token).round();
     }
     batch.iter().for_each(|example| state.model.learn(example));
     state.step += 1;

@@ -1,8 +1,9 @@
 //! `sbp plan`: what a recipe would do, before anything is spent.
 
-use sbp_pipeline::{Preview, preview};
+use sbp_pipeline::{Detectable, Preview, preview};
 use sbp_recipe::{Loaded, Plan};
 
+use super::price;
 use crate::args::PlanArgs;
 use crate::exit::{Done, Failure};
 use crate::locked;
@@ -23,7 +24,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
     for (index, (point, plan)) in points.iter().zip(&plans).enumerate() {
         let preview = preview(plan)?;
         if args.recipe.json {
-            answers.push(answer(point, plan, &preview));
+            answers.push(answer(point, plan, &preview, args.mfu));
             continue;
         }
         if plan.is_point() {
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
                 plan.point
             ));
         }
-        text(point, plan, &preview);
+        text(point, plan, &preview, args.mfu);
     }
     let lock = if args.lock { Some(locked::write(&args.recipe.recipe, &plans)?) } else { None };
     if args.recipe.json {
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
         };
         say(answer);
     } else {
-        say("token counts with ~ are estimates from the first documents; a run replaces them by exact ones");
+        say("counts with ~ and what stages take are estimates; a run replaces them by exact ones");
         if let Some(path) = lock {
             say(format_args!("locked in {}; `--locked` refuses a recipe that differs", path.display()));
         }
@@ -62,24 +63,54 @@ fn origins(point: &Loaded) {
     }
 }
 
-fn text(point: &Loaded, plan: &Plan, preview: &Preview) {
+fn text(point: &Loaded, plan: &Plan, preview: &Preview, mfu: Option<f64>) {
     say(plan.tree(&preview.arms, &preview.supply, "~").trim_end());
-    let model = &plan.recipe.model;
-    let tokens: u64 = preview.arms.iter().map(|arm| arm.budget.tokens).sum();
-    let overhead = if preview.overhead_flops > 0.0 {
-        format!(", synthetic documents ~{:.2e}", preview.overhead_flops)
-    } else {
-        String::new()
-    };
     say(format_args!(
-        "model           {:.2}M parameters, {:.3e} FLOPs a training token; all arms ~{:.2e} FLOPs a seed{overhead}",
-        model.num_parameters(plan.recipe.tokenizer.vocab_size) as f64 / 1e6,
+        "model           {:.2}M parameters, {:.3e} FLOPs a training token",
+        plan.recipe.model.num_parameters(preview.vocab_size) as f64 / 1e6,
         preview.flops_per_token,
-        preview.flops_per_token * tokens as f64,
     ));
+    let sizes = match &preview.declared {
+        Some(why) => format!("declared by splits.expected, not counted: {why}"),
+        None => "by the first documents of the corpus".to_owned(),
+    };
+    say(format_args!("sizes           {sizes}"));
+    for line in detectable(&preview.detectable) {
+        say(line);
+    }
+    say(format_args!("\n{}", price::text(&preview.price, mfu)));
     for warning in warnings(point, preview) {
         say(format_args!("{:?}", miette::Report::new(warning)));
     }
+}
+
+/// What the tasks could tell, a line for each accuracy below one that says what its numbers mean.
+fn detectable(metrics: &[Detectable]) -> Vec<String> {
+    let Some(first) = metrics.first() else { return Vec::new() };
+    let shares: Vec<String> =
+        first.effects.iter().map(|effect| format!("{:.0}%", 100.0 * effect.disagreement)).collect();
+    let mut lines = vec![format!(
+        "detectable      differences in accuracy found with 80% power (two-sided 5%, one seed) if arms differ on {} of items",
+        shares.join(" or ")
+    )];
+    let width = metrics.iter().map(|one| one.metric.chars().count()).max().unwrap_or_default();
+    for one in metrics {
+        let effects: Vec<String> = one
+            .effects
+            .iter()
+            .map(|effect| match effect.difference {
+                Some(difference) => format!("{:.2}%", 100.0 * difference),
+                None => "none".to_owned(),
+            })
+            .collect();
+        lines.push(format!(
+            "                {:<width$}  {:>6} items: {}",
+            one.metric,
+            one.num_items,
+            effects.join(" or ")
+        ));
+    }
+    lines
 }
 
 fn warnings(point: &Loaded, preview: &Preview) -> Vec<sbp_recipe::Problem> {
@@ -89,14 +120,47 @@ fn warnings(point: &Loaded, preview: &Preview) -> Vec<sbp_recipe::Problem> {
         .collect()
 }
 
-fn answer(point: &Loaded, plan: &Plan, preview: &Preview) -> serde_json::Value {
+fn answer(point: &Loaded, plan: &Plan, preview: &Preview, mfu: Option<f64>) -> serde_json::Value {
     let warnings: Vec<_> = warnings(point, preview).iter().map(|warning| warning.to_json()).collect();
     serde_json::json!({
         "plan": plan.id,
         "point": plan.point,
         "recipe": plan.recipe,
         "estimated_supply": preview.supply,
+        "declared": preview.declared,
         "arms": preview.arms,
+        "detectable": preview.detectable,
+        "price": price::answer(&preview.price, mfu),
         "warnings": warnings,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sbp_pipeline::Effect;
+
+    use super::*;
+
+    #[test]
+    fn what_tasks_could_tell_is_a_line_each() {
+        let effect = |disagreement, difference| Effect { disagreement, difference };
+        let one = |metric: &str, num_items, effects: [Option<f64>; 2]| Detectable {
+            metric: metric.to_owned(),
+            num_items,
+            effects: vec![effect(0.1, effects[0]), effect(0.3, effects[1])],
+        };
+        let lines = detectable(&[
+            one("eval/hellaswag/acc_norm", 10_042, [Some(0.008_837), Some(0.015_306)]),
+            one("eval/few/acc", 20, [None, Some(0.290_8)]),
+        ]);
+        assert_eq!(
+            lines,
+            [
+                "detectable      differences in accuracy found with 80% power (two-sided 5%, one seed) if arms differ on 10% or 30% of items",
+                "                eval/hellaswag/acc_norm   10042 items: 0.88% or 1.53%",
+                "                eval/few/acc                 20 items: none or 29.08%",
+            ]
+        );
+        assert!(detectable(&[]).is_empty());
+    }
 }

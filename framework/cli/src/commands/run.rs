@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
+use sbp_pipeline::report::Format;
 use sbp_pipeline::{Options, Reporter as _, RunFolder, home_of};
 use sbp_plugin::engine::Engine;
 use sbp_plugin::ports::Runtime;
@@ -53,44 +54,57 @@ fn folder_of(home: &Path, plans: &[Plan]) -> RunFolder {
 fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine) -> Result<Done, Failure> {
     let started = Instant::now();
     let (mut runtime, mut screen) = ready(&plans[0], engine, args.recipe.json)?;
+    if let Some(limit) = args.stop_after {
+        screen.stop_after(limit.into());
+    }
     let elapsed = || started.elapsed();
     let options = Options { home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &elapsed };
-    let (table, done, folder) = match plans {
+    let (table, done, folder, page) = match plans {
         [plan] if !plan.is_point() => {
             let finished = sbp_pipeline::run(plan, &mut *runtime, &mut screen, &options)?;
-            (finished.table, Done::of(finished.results.compute_match.matched), finished.folder)
+            let page = finished.folder.path.join("report").join(Format::Html.file_name());
+            let page = format!("report   {}\n", page.display());
+            (finished.table, Done::of(finished.results.compute_match.matched), finished.folder, page)
         }
         plans => {
             let finished = sbp_pipeline::run_sweep(plans, &mut *runtime, &mut screen, &options)?;
             let results = &finished.results;
             let done = if results.is_complete() { Done::of(results.is_matched()) } else { Done::Partly };
-            (finished.table, done, finished.folder)
+            (finished.table, done, finished.folder, String::new())
         }
     };
     screen.show(&format!("\n{table}"));
+    screen.show(&format!("{}\n", screen.summary()));
     screen.show(&format!(
-        "{} in all ({})\ntable    {}\nresults  {}\nagain    the same command reuses every stage",
+        "{} in all\n{page}table    {}\nresults  {}\nagain    the same command reuses every stage",
         people(started.elapsed()),
-        screen.summary(),
         folder.path.join("report/table.md").display(),
         folder.results().display(),
     ));
     Ok(done)
 }
 
-/// The runtime that a plan asks for, and the screen that shows its progress.
+/// The runtime that a plan asks for, and the screen that shows its progress and hears of signals.
 pub(crate) fn ready(
     plan: &Plan,
     engine: &dyn Engine,
     stdout_is_taken: bool,
 ) -> Result<(Box<dyn Runtime>, Screen), Failure> {
     let execution = &plan.recipe.execution;
-    let opened = engine
-        .runtime(&execution.device, execution.num_threads.and_then(NonZeroUsize::new))
-        .map_err(|error| Failure::Other(error.to_string()))?;
+    let num_threads = execution.num_threads.and_then(NonZeroUsize::new);
     let stop =
         StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
-    let mut screen = Screen::new(stop, stdout_is_taken);
+    open(engine, &execution.device, num_threads, Screen::new(stop, stdout_is_taken))
+}
+
+/// A runtime on a device; the screen is told what is unusual about it.
+pub(crate) fn open(
+    engine: &dyn Engine,
+    device: &str,
+    num_threads: Option<NonZeroUsize>,
+    mut screen: Screen,
+) -> Result<(Box<dyn Runtime>, Screen), Failure> {
+    let opened = engine.runtime(device, num_threads).map_err(|error| Failure::Other(error.to_string()))?;
     if let Some(note) = opened.note {
         screen.warn(&note);
     }

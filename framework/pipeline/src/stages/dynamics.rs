@@ -55,8 +55,8 @@ type Maker<'a> = dyn FnMut(&mut dyn FnMut(Job<'_>) -> Result<Outcome>) -> Result
 
 impl<'a> Dynamics<'a> {
     /// Those of an arm of so many steps; none where the recipe asks for no scores on its way.
-    pub(crate) fn of(
-        study: &Study<'a>,
+    pub(crate) fn of<'s: 'a>(
+        study: &Study<'s>,
         corpus: &'a CorpusData,
         tokens: &'a Tokens,
         num_steps: u64,

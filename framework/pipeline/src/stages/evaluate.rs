@@ -7,7 +7,7 @@ use sbp_core::{Cause, Cost, Document, Ledger};
 use sbp_plugin::ports::{LanguageModel, Precision, Runtime, Tokenizer};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::corpus::Question;
-use sbp_plugin::slots::evaluator::{EvalContext, Item, Score, TaskCard};
+use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Item, Score, TaskCard};
 use sbp_plugin::slots::tracker::MetricPoint;
 use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::corpus::CorpusData;
 use super::tokenize::Tokens;
 use super::{Study, failed, train};
+use crate::evaluation::harness;
 use crate::store::Artifact;
 use crate::watch::Progress;
 use crate::{Result, files};
@@ -28,6 +29,9 @@ pub(crate) struct Scores {
     /// The tasks that were asked.
     #[serde(default)]
     pub(crate) tasks: Vec<TaskCard>,
+    /// By metric: the evaluator that measured it, as far as it decides about the score.
+    #[serde(default)]
+    pub(crate) evaluators: BTreeMap<String, Value>,
 }
 
 impl Scores {
@@ -52,23 +56,33 @@ impl<'a> Questions<'a> {
 }
 
 /// What an evaluation came to.
+#[derive(Debug, Default)]
 pub(crate) struct Evaluation {
     pub(crate) scores: Vec<Score>,
     pub(crate) items: Vec<Item>,
     pub(crate) tasks: Vec<TaskCard>,
+    /// By metric: the evaluator that measured it, as far as it decides about the score.
+    pub(crate) evaluators: BTreeMap<String, Value>,
     pub(crate) cost: Cost,
 }
 
 /// The evaluators of a study, as far as they decide about scores: their choices and what they read.
 pub(crate) fn identity(evaluators: &[Selected<slots::Evaluator>], seed: u64) -> sbp_plugin::Result<Value> {
     let identity = |selected: &Selected<slots::Evaluator>| {
-        let mut identity = selected.identity();
-        if let Some(content) = selected.build(&BuildContext { seed })?.content()? {
-            identity["content"] = json!(content);
-        }
-        Ok(identity)
+        identity_of(selected, selected.build(&BuildContext { seed })?.as_ref())
     };
     evaluators.iter().map(identity).collect()
+}
+
+fn identity_of(
+    selected: &Selected<slots::Evaluator>,
+    evaluator: &dyn Evaluator,
+) -> sbp_plugin::Result<Value> {
+    let mut identity = selected.identity();
+    if let Some(content) = evaluator.content()? {
+        identity["content"] = json!(content);
+    }
+    Ok(identity)
 }
 
 /// Asks every evaluator about a model; `done` is told how many have answered.
@@ -79,8 +93,7 @@ pub(crate) fn evaluate(
     seed: u64,
     done: &mut dyn FnMut(u64),
 ) -> sbp_plugin::Result<Evaluation> {
-    let mut evaluation =
-        Evaluation { scores: Vec::new(), items: Vec::new(), tasks: Vec::new(), cost: Cost::default() };
+    let mut evaluation = Evaluation::default();
     for (index, selected) in evaluators.iter().enumerate() {
         let mut evaluator = selected.build(&BuildContext { seed })?;
         let mut context = EvalContext {
@@ -89,12 +102,30 @@ pub(crate) fn evaluate(
             items: Some(&mut evaluation.items),
             ..EvalContext::new(&mut *model, about.tokenizer)
         };
-        evaluation.scores.extend(evaluator.evaluate(&mut context)?);
+        let scores = evaluator.evaluate(&mut context)?;
+        let identity = identity_of(selected, evaluator.as_ref())?;
+        evaluation.evaluators.extend(scores.iter().map(|score| (score.metric.clone(), identity.clone())));
+        evaluation.scores.extend(scores);
         evaluation.tasks.extend(evaluator.tasks()?);
         done(index as u64 + 1);
     }
     evaluation.cost = model.take_cost();
     Ok(evaluation)
+}
+
+/// How the screen tells that so many evaluators of all have answered.
+pub(crate) fn progress(stage: &str, done: u64, num_evaluators: usize) -> Progress<'_> {
+    Progress {
+        stage,
+        done,
+        total: num_evaluators as u64,
+        unit: "evaluators",
+        tokens: 0,
+        flops: 0.0,
+        peak_flops: None,
+        loss: None,
+        dropped: None,
+    }
 }
 
 /// Opens a checkpoint and asks every evaluator about it.
@@ -129,30 +160,17 @@ pub(crate) fn make(
     let trained = train::summary(model)?;
     let artifact = study.make(&label, "evaluate", &inputs, &mut |study, folder| {
         let reporter = &mut study.watch.reporter;
-        let mut done = |done| {
-            reporter.progress(&Progress {
-                stage: &label,
-                done,
-                total: evaluators.len() as u64,
-                unit: "evaluators",
-                tokens: 0,
-                flops: 0,
-                peak_flops: None,
-                loss: None,
-                dropped: None,
-            });
-        };
+        let mut done = |done| reporter.progress(&progress(&label, done, evaluators.len()));
         let about = Questions::of(corpus, tokens);
         let checkpoint = model.file("checkpoint");
         let evaluation = evaluate_checkpoint(study.runtime, &checkpoint, about, evaluators, seed, &mut done)
             .map_err(failed(&label))?;
-        let Evaluation { scores, items, tasks, cost } = evaluation;
-        if !items.is_empty() {
-            files::write_lines(&folder.join("items.jsonl"), &items)?;
-        }
+        // As a run folder has them side by side.
+        harness::write(folder, &evaluation, &harness::config("../hf", Precision::Fp32, &evaluation))?;
+        let Evaluation { scores, tasks, evaluators, cost, .. } = evaluation;
         let mut ledger = Ledger::default();
         ledger.charge(Cause::Evaluate, cost);
-        files::write_json(&folder.join("scores.json"), &Scores { scores, ledger, tasks })
+        files::write_json(&folder.join("scores.json"), &Scores { scores, ledger, tasks, evaluators })
     })?;
     let scores: Scores = files::read_json(&artifact.file("scores.json"))?;
     let values: Vec<(&str, f64)> =
@@ -161,6 +179,7 @@ pub(crate) fn make(
         stage: "evaluate",
         arm,
         seed,
+        round: None,
         step: trained.steps,
         tokens: trained.cost.tokens,
         values: &values,

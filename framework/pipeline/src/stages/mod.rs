@@ -21,6 +21,7 @@ use sbp_plugin::ports::Runtime;
 use sbp_recipe::Plan;
 use serde_json::Value;
 
+use crate::explain::Look;
 use crate::run_folder::RunFolder;
 use crate::store::{Artifact, Store};
 use crate::watch::Watch;
@@ -35,6 +36,8 @@ pub(crate) struct Study<'a> {
     pub(crate) watch: Watch<'a>,
     /// The round of synthesis, from the second on.
     pub(crate) round: Option<u32>,
+    /// Set where the stages are only looked at: nothing is made, linked or told.
+    pub(crate) look: Option<Look>,
 }
 
 impl<'a> Study<'a> {
@@ -46,7 +49,7 @@ impl<'a> Study<'a> {
         runtime: &'a mut dyn Runtime,
         watch: Watch<'a>,
     ) -> Self {
-        Self { plan, store: Store::new(home.join("store")), folder, runtime, watch, round: None }
+        Self { plan, store: Store::new(home.join("store")), folder, runtime, watch, round: None, look: None }
     }
 
     /// The artifact of a stage: reused, or made by `make` in the folder it is given. `label` is the stage as
@@ -62,10 +65,16 @@ impl<'a> Study<'a> {
             Some(round) => &format!("{label} round {round}"),
             None => label,
         };
+        let place = self.store.place(stage, inputs);
+        if let Some(look) = &mut self.look {
+            return look.at(label, stage, inputs, place);
+        }
         if self.watch.reporter.stop_requested() {
             return Err(Error::Stopped { stage: label.to_owned() });
         }
         self.watch.started(label);
+        // Before it is made: what a run is at work on, or would go on from, is not freed.
+        self.folder.link_stage(label, &place)?;
         let store = self.store.clone();
         let study = RefCell::new(&mut *self);
         let (artifact, origin) = caught(label, || {
@@ -73,9 +82,16 @@ impl<'a> Study<'a> {
                 make(&mut study.borrow_mut(), folder)
             })
         })?;
-        self.folder.link_stage(&label.replace(' ', "-"), &artifact)?;
+        self.watch.artifact(stage, label, &artifact, inputs);
         self.watch.finished(label, origin);
         Ok(artifact)
+    }
+}
+
+impl Study<'_> {
+    /// Links a folder or file of an artifact into the run folder's `arms/<arm>/seed-<seed>/`.
+    pub(crate) fn link_arm(&self, arm: &str, seed: u64, name: &str, target: &Path) -> Result<()> {
+        if self.look.is_some() { Ok(()) } else { self.folder.link_arm(arm, seed, name, target) }
     }
 }
 

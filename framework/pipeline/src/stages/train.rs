@@ -83,6 +83,7 @@ pub(crate) fn run(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Jo
         kind: job.kind,
         arm: job.arm,
         seed: job.seed,
+        round: study.round,
         log: MetricLog::new(folder.join("metrics.jsonl")),
         meter: Meter::new(study.runtime.peak_flops(job.training.precision)),
         pause_after: job.pause.as_ref().map(|pause| pause.after),
@@ -130,7 +131,10 @@ fn add_tokenizer(tokens: &Tokens, checkpoint: &Path) -> Result<()> {
     std::fs::copy(&tokenizer, &copy).map_err(Error::file("write", &copy))?;
     files::write_json(
         &checkpoint.join("tokenizer_config.json"),
-        &serde_json::json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}),
+        &serde_json::json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": tokens.tokenizer.end_of_text(),
+        }),
     )
 }
 

@@ -14,7 +14,7 @@ use crate::ports::{Completion, LanguageModel};
 use crate::slots::arm::{Arm, Share, Supply};
 use crate::slots::corpus::{Corpus, Judgement, Question, Records, Truth};
 use crate::slots::document_filter::DocumentFilter;
-use crate::slots::embedder::{EmbedContext, Embedder, Embeddings};
+use crate::slots::embedder::{EmbedContext, Embedder, EmbedderSize, Embeddings};
 use crate::slots::evaluator::{EvalContext, Evaluator, Score, TaskCard};
 use crate::slots::judge::{Judge, Opinion};
 use crate::slots::mixer::{Draw, Mixer, Pool};
@@ -24,7 +24,7 @@ use crate::slots::pair_filter::{PairFilter, Verdict};
 use crate::slots::retriever::{Retriever, SearchContext};
 use crate::slots::schedule::Schedule;
 use crate::slots::synthesizer::{Request, Synthesizer};
-use crate::slots::tracker::{MetricPoint, RunCard, Tracker};
+use crate::slots::tracker::{ArtifactCard, MetricPoint, RunCard, Tracker};
 
 /// Guards what a plugin gives one by one, after its method has returned.
 struct Each<'a, T> {
@@ -99,6 +99,9 @@ impl Embedder for Guarded<dyn Embedder> {
     }
     fn content(&self) -> Result<Option<Fingerprint>> {
         self.attempt(|embedder| embedder.content())
+    }
+    fn size(&self) -> Result<EmbedderSize> {
+        self.attempt(|embedder| embedder.size())
     }
     fn prepare(&mut self, documents: &[Document]) -> Result<()> {
         self.attempt_mut(|embedder| embedder.prepare(documents))
@@ -179,6 +182,9 @@ impl Retriever for Guarded<dyn Retriever> {
     fn is_approximate(&self) -> bool {
         self.call(|retriever| retriever.is_approximate())
     }
+    fn search_flops(&self, num_documents: usize, dim: usize) -> Option<f64> {
+        self.call(|retriever| retriever.search_flops(num_documents, dim))
+    }
     fn finds_itself(&self) -> bool {
         self.call(|retriever| retriever.finds_itself())
     }
@@ -250,7 +256,15 @@ impl Tracker for Guarded<dyn Tracker> {
     fn metrics(&mut self, point: &MetricPoint<'_>) -> Result<()> {
         self.attempt_mut(|tracker| tracker.metrics(point))
     }
+    fn artifact(&mut self, artifact: &ArtifactCard) -> Result<()> {
+        self.attempt_mut(|tracker| tracker.artifact(artifact))
+    }
     fn finished(&mut self, results: &Value) -> Result<()> {
         self.attempt_mut(|tracker| tracker.finished(results))
+    }
+    fn warnings(&mut self) -> Vec<String> {
+        // A tracker cannot fail a run, so its panic is a warning too.
+        let said = self.attempt_mut(|tracker| Ok(tracker.warnings()));
+        said.unwrap_or_else(|error| vec![error.to_string()])
     }
 }

@@ -27,6 +27,13 @@ pub trait Embedder: Send {
     fn content(&self) -> Result<Option<Fingerprint>> {
         Ok(None)
     }
+    /// What it comes to, for a plan; not asked of one that needs the base model, whose size the study knows.
+    ///
+    /// # Errors
+    /// When that cannot be told before documents are embedded: by default.
+    fn size(&self) -> Result<EmbedderSize> {
+        Err("it does not say what embedding takes".into())
+    }
     /// Looks at all documents before the first is embedded, since some embedders weigh words by how common they are.
     ///
     /// # Errors
@@ -47,6 +54,17 @@ pub trait Embedder: Send {
     fn finish(&mut self, embeddings: Embeddings) -> Result<Embeddings> {
         Ok(embeddings)
     }
+}
+
+/// What an embedder comes to, as far as that can be told before it embeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmbedderSize {
+    /// Numbers in a row.
+    pub dim: usize,
+    /// Parameters that a token meets in matrix products; 0 where no model reads the documents.
+    pub parameters: u64,
+    /// Tokens of a document that are read at most, where its options say so.
+    pub max_tokens: Option<usize>,
 }
 
 /// What an embedder may use.

@@ -27,6 +27,11 @@ pub trait Retriever: Send {
     fn is_approximate(&self) -> bool {
         false
     }
+    /// FLOPs of finding the neighbors of so many rows of `dim` numbers, for a plan; none where that depends on the rows.
+    fn search_flops(&self, num_documents: usize, dim: usize) -> Option<f64> {
+        let _ = (num_documents, dim);
+        None
+    }
     /// Whether the neighbor of a document is the document itself: a control.
     fn finds_itself(&self) -> bool {
         false

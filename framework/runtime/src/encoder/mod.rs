@@ -195,7 +195,7 @@ impl Model {
             Self::Bert(bert) => bert.flops_per_token(tokens),
             Self::Decoder(decoder) => decoder.flops_per_token(tokens),
         };
-        Cost { tokens: tokens as u64, flops: (flops * tokens as f64).round() as u64 }
+        Cost { tokens: tokens as u64, flops: (flops * tokens as f64).round() }
     }
 }
 

@@ -92,7 +92,7 @@ fn cost_is_of_the_tokens_that_were_read() {
     rows(&mut encoder, &["the cat", "the cat sat on a mat"]);
     // Two layers of 4 x 16 x 16 weights in attention and 2 x 16 x 24 beside it; then scores and values.
     let of = |l: u64| l * 2 * (2 * (4 * 16 * 16 + 2 * 16 * 24) + 4 * 16 * l);
-    assert_eq!(encoder.take_cost(), Cost { tokens: 9, flops: of(4) + of(5) });
+    assert_eq!(encoder.take_cost(), Cost { tokens: 9, flops: (of(4) + of(5)) as f64 });
     assert_eq!(encoder.take_cost(), Cost::default());
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
     }
 
     let dims = Dims::new(job.model, job.vocab_size)?;
-    let mut state = State { identity: job.identity.clone(), step: 0, tokens: 0, flops: 0, loss: f64::NAN };
+    let mut state = State { identity: job.identity.clone(), step: 0, tokens: 0, flops: 0.0, loss: f64::NAN };
     let resumed = progress.load(&job.identity)?;
     let parameters = match (&resumed, &job.start) {
         (Some(resumed), _) => {
@@ -181,7 +181,7 @@ fn start_from(folder: &Path, model: &ModelConfig, dims: &Dims, device: Device) -
 }
 
 /// Model FLOPs of a step, by the formula of [`ModelConfig`] at the mean context of its predictions.
-fn step_flops(model: &ModelConfig, vocab_size: usize, step: &StepGradients) -> u64 {
+fn step_flops(model: &ModelConfig, vocab_size: usize, step: &StepGradients) -> f64 {
     let mean_context = step.sum_context as f64 / step.num_predictions as f64;
-    (model.train_flops_per_token(vocab_size, mean_context) * step.num_predictions as f64).round() as u64
+    (model.train_flops_per_token(vocab_size, mean_context) * step.num_predictions as f64).round()
 }

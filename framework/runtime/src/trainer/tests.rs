@@ -136,7 +136,7 @@ fn loss_falls_and_everything_is_counted() {
         .map(|context| tiny_model(true).train_flops_per_token(50, context as f64))
         .sum();
     assert_eq!(last.tokens, tokens as u64);
-    assert!((last.flops as f64 / flops - 1.0).abs() < 1e-6);
+    assert!((last.flops / flops - 1.0).abs() < 1e-6);
     let cost = Cost { tokens: last.tokens, flops: last.flops };
     assert_eq!(outcome, TrainOutcome::Finished { cost, final_loss: last.loss });
 

@@ -75,11 +75,11 @@ pub(crate) fn make(study: &mut Study<'_>) -> Result<CorpusData> {
     });
     let artifact = study.make(LABEL, "corpus", &inputs, &mut |study, folder| {
         let summary = write(source.as_ref(), &plan.recipe.splits, &evaluation_sets, folder)?;
-        if summary.oracle_documents < plan.recipe.splits.pretrain_documents * plan.recipe.splits.oracle_factor {
+        if summary.oracle_documents < plan.recipe.splits.pool_documents() {
             study.watch.warn(&format!(
                 "the corpus has {} documents for the oracle's pool instead of {}; the oracle will read them more than once",
                 summary.oracle_documents,
-                plan.recipe.splits.pretrain_documents * plan.recipe.splits.oracle_factor,
+                plan.recipe.splits.pool_documents(),
             ));
         }
         if summary.heldout_documents < plan.recipe.splits.heldout_documents {
@@ -142,11 +142,12 @@ impl Summary {
     }
 }
 
-/// The splits as the recipe says them, but for where evaluation sets lie.
+/// The splits as the recipe says them, but for where evaluation sets lie and what a plan expects.
 fn without_paths(splits: &SplitsSection) -> Value {
     let mut splits = json!(splits);
     if let Some(splits) = splits.as_object_mut() {
         splits.remove("evaluation_sets");
+        splits.remove("expected");
     }
     splits
 }

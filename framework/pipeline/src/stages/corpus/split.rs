@@ -100,7 +100,7 @@ pub(crate) fn split(
     let mut pool = Pool {
         guard,
         num_pretrain: splits.pretrain_documents,
-        num_wanted: splits.pretrain_documents * splits.oracle_factor,
+        num_wanted: splits.pool_documents(),
         pretrain: Vec::new(),
         num_documents: 0,
         contaminated: BTreeMap::new(),

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::storage::StorageRecall;
+pub(crate) use self::storage::row_bytes;
 use super::corpus::CorpusData;
 use super::tokenize::Tokens;
 use super::{Study, caught, failed};
@@ -147,7 +148,7 @@ fn embed(
                 total: total as u64,
                 unit: "documents",
                 tokens: 0,
-                flops: 0,
+                flops: 0.0,
                 peak_flops: None,
                 loss: None,
                 dropped: None,

@@ -56,7 +56,7 @@ fn shards_of(folder: &Path) -> PathBuf {
 /// Length of a row, tokens and FLOPs, then the rows; all little-endian.
 fn write(path: &Path, embeddings: &Embeddings, cost: Cost) -> Result<()> {
     let mut bytes = Vec::with_capacity(HEADER + embeddings.rows.len() * size_of::<f32>());
-    for number in [embeddings.dim as u64, cost.tokens, cost.flops] {
+    for number in [embeddings.dim as u64, cost.tokens, cost.flops.to_bits()] {
         bytes.extend(number.to_le_bytes());
     }
     bytes.extend(embeddings.rows.iter().flat_map(|number| number.to_le_bytes()));
@@ -80,7 +80,7 @@ fn read(path: &Path, documents: usize) -> Result<Option<(Embeddings, Cost)>> {
     if dim == 0 || !rest.is_empty() || dim.checked_mul(documents) != Some(rows.len()) {
         return Ok(None);
     }
-    Ok(Some((Embeddings { dim, rows }, Cost { tokens: number(1), flops: number(2) })))
+    Ok(Some((Embeddings { dim, rows }, Cost { tokens: number(1), flops: f64::from_bits(number(2)) })))
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
             }
             embedded.push(first);
             let rows = documents.iter().flat_map(|document| [document.text.len() as f32, 0.5]).collect();
-            Ok((Embeddings { dim: 2, rows }, Cost { tokens: documents.len() as u64, flops: 7 }))
+            Ok((Embeddings { dim: 2, rows }, Cost { tokens: documents.len() as u64, flops: 7.0 }))
         });
         (outcome, embedded)
     }

@@ -27,7 +27,7 @@ pub(super) fn file_of(storage: Storage) -> String {
 }
 
 /// Bytes that a row takes.
-pub(super) fn row_bytes(dim: usize, storage: Storage) -> usize {
+pub(crate) fn row_bytes(dim: usize, storage: Storage) -> usize {
     match storage {
         Storage::F32 => dim * 4,
         Storage::F16 => dim * 2,

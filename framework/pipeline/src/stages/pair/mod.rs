@@ -116,7 +116,7 @@ pub(crate) fn make(
                 total: rows.len() as u64,
                 unit: "documents",
                 tokens: 0,
-                flops: 0,
+                flops: 0.0,
                 peak_flops: None,
                 loss: None,
                 dropped: None,

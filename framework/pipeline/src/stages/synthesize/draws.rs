@@ -150,7 +150,7 @@ mod tests {
             log_prob: -1.5,
             finished: true,
         };
-        Record { document, verdict: Verdict::Keep, training_tokens: 10, cost: Cost { tokens: 3, flops: 4 } }
+        Record { document, verdict: Verdict::Keep, training_tokens: 10, cost: Cost { tokens: 3, flops: 4.0 } }
     }
 
     #[test]
