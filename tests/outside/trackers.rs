@@ -23,12 +23,16 @@ const CHECKPOINT: u64 = 10;
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("SBP_PEER_PYTHON").map(PathBuf::from);
     let has_them = |python: &PathBuf| {
-        let imports = Command::new(python).args(["-c", "import wandb, tensorboard"]).output();
-        imports.is_ok_and(|output| output.status.success())
+        // An older wandb knows no runs that say themselves that they resume.
+        let asks = "import tensorboard; from wandb.proto.wandb_internal_pb2 import RunRecord; RunRecord(resume=True)";
+        let answer = Command::new(python).args(["-c", asks]).output();
+        answer.is_ok_and(|output| output.status.success())
     };
     let python = python.filter(has_them);
     if python.is_none() {
-        eprintln!("skipped: SBP_PEER_PYTHON names no Python with the packages wandb and tensorboard");
+        eprintln!(
+            "skipped: SBP_PEER_PYTHON names no Python with the packages wandb (0.31 or later) and tensorboard"
+        );
     }
     python
 }
@@ -258,7 +262,10 @@ fn wandb_uploads_offline_runs_afterwards() {
     study(&json!({"kind": "wandb"}), home.path());
     let server = Server::start(&python);
     let mut sync = Command::new(&python);
-    sync.args(["-m", "wandb", "sync", "--yes"]).envs(server.environment(home.path()));
+    // Its own logs lie where it is started from.
+    sync.args(["-m", "wandb", "sync", "--yes"])
+        .envs(server.environment(home.path()))
+        .current_dir(home.path());
     let entries = std::fs::read_dir(home.path().join("wandb")).expect("offline runs");
     sync.args(entries.map(|entry| entry.expect("an entry").path()));
     output(&mut sync);
@@ -276,4 +283,5 @@ fn wandb_uploads_runs_while_they_are_written() {
     command.extend(["-m", "wandb", "beta", "sync", "--live", "--yes"].map(str::to_owned));
     study(&json!({"kind": "wandb", "mode": "online", "sync_command": command}), home.path());
     has_all(&server.end());
+    assert!(!Path::new("wandb").exists(), "an upload left its logs where the study was started from");
 }

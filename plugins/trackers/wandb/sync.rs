@@ -50,6 +50,8 @@ impl Sync {
         command.args(arguments).arg(folder);
         // A run that goes on has been there before: what is uploaded is added to it.
         command.env("WANDB_RESUME", "allow");
+        // Else its own logs lie wherever the study was started from.
+        command.env("WANDB_DIR", folder);
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         // Ctrl-C is for the study, which ends its runs in order; the upload then ends by itself.
         #[cfg(unix)]

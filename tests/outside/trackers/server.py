@@ -40,9 +40,9 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, content):
+    def answer(self, content, status=200):
         body = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -77,15 +77,16 @@ class Handler(BaseHTTPRequestHandler):
             found = re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path)
             if found:
                 self.file_stream(self.server.run(found[1]), json.loads(body))
-        self.answer({})
+        # What wandb measures of itself is nothing to this server.
+        self.answer({}, 200 if found else 404)
 
     def file_stream(self, run, body):
         for name, chunk in (body.get("files") or {}).items():
             if name == "wandb-history.jsonl":
                 for at, line in enumerate(chunk["content"], chunk["offset"]):
-                    run["rows"][at] = json.loads(line)
+                    run["rows"][at] = json.loads(line, parse_constant=str)
             elif name == "wandb-summary.json":
-                run["summary"] = json.loads(chunk["content"][-1])
+                run["summary"] = json.loads(chunk["content"][-1], parse_constant=str)
         for field in ("complete", "exitcode"):
             if body.get(field) is not None:
                 run[field] = body[field]
