@@ -27,11 +27,14 @@ using torch::autograd::variable_list;
 // Multiply-adds from which setting up a product of oneDNN pays.
 constexpr int64_t least_work = 1 << 22;
 
-// libtorch leaves products of float32 to MKL, which is at its best on its maker's processors. On AMD's, oneDNN is faster.
+// libtorch leaves products of float32 to MKL, which is at its best on its maker's processors. On AMD's, oneDNN is faster,
+// where libtorch lets it: its function asks for AVX-512 whatever the numbers are.
 bool prefers_onednn() {
   static const bool answer = [] {
     unsigned level = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid(0, &level, &b, &c, &d) != 0 && b == signature_AMD_ebx && at::globalContext().hasMKLDNN();
+    const bool is_amd = __get_cpuid(0, &level, &b, &c, &d) != 0 && b == signature_AMD_ebx;
+    return is_amd && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && at::globalContext().hasMKLDNN();
   }();
   return answer;
 }
