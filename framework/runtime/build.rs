@@ -28,6 +28,9 @@ fn main() {
         .file("native/shim.cpp")
         .file("native/fused.cpp")
         .file("native/products.cpp")
+        .file("native/c10d.cpp")
+        // What libtorch's headers need of gloo.
+        .include("native")
         // As system headers: their warnings are not ours.
         .flag("-isystem")
         .flag(&include)

@@ -56,7 +56,7 @@ fn transformers_opens_a_studys_checkpoint_unchanged() {
     let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).expect("a tokenizer");
     assert_eq!(found["eos"], serde_json::json!(tokenizer.token_to_id("<|endoftext|>")));
     let ready = device::init(device::Device::Cpu, None).expect("a processor");
-    let mut model = TorchRuntime::new(ready).open(&folder, Precision::Fp32).expect("a model");
+    let mut model = TorchRuntime::alone(ready).open(&folder, Precision::Fp32).expect("a model");
     for (text, found) in TEXTS.iter().zip(found["texts"].as_array().expect("a list")) {
         let tokens = tokenizer.encode(*text, false).expect("encoded").get_ids().to_vec();
         assert_eq!(found["tokens"], serde_json::json!(tokens), "{text:?}");

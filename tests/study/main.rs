@@ -12,6 +12,7 @@ mod reproducible;
 mod resumed;
 mod sweep;
 mod synthesis;
+mod team;
 mod tutorial;
 mod without_torch;
 

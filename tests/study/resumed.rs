@@ -59,7 +59,7 @@ fn study_with(tokens_per_step: u64, patience: Option<usize>, more: &[&str]) -> E
     let overrides = Overrides { profiles: Vec::new(), sets };
     let plan = Plan::new(load(&smoke(), &overrides).expect("the recipe is right"));
     let ready = device::init(device::Device::Cpu, NonZeroUsize::new(1)).expect("a CPU");
-    let mut runtime = TorchRuntime::new(ready);
+    let mut runtime = TorchRuntime::alone(ready);
     let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
     let mut stops = 0;
     let finished = loop {

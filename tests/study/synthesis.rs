@@ -61,7 +61,7 @@ fn counted(sets: &[&str]) -> Value {
 }
 
 fn torch() -> TorchRuntime {
-    TorchRuntime::new(device::init(device::Device::Cpu, NonZeroUsize::new(1)).expect("a CPU"))
+    TorchRuntime::alone(device::init(device::Device::Cpu, NonZeroUsize::new(1)).expect("a CPU"))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use sbp_plugin::team::Broken;
 use sbp_recipe::RecipeErrors;
 
 /// How a command ended well.
@@ -29,6 +30,13 @@ pub(crate) enum Failure {
     Recipe(Box<RecipeErrors>),
     /// The run failed, or stopped and can be resumed.
     Run(sbp_pipeline::Error),
+    /// The run that another process leads failed, or stopped and can be resumed.
+    Follower {
+        /// Which process says so.
+        rank: usize,
+        /// What it knows of it.
+        error: sbp_pipeline::Error,
+    },
     /// The recipe is not the one that was locked; what differs.
     Locked(String),
     /// Anything else, in words for people.
@@ -53,10 +61,15 @@ pub(crate) fn number(outcome: &Result<Done, Failure>) -> u8 {
     match outcome {
         Ok(Done::Fully) => 0,
         Ok(Done::Unmatched) => 3,
-        Err(Failure::Run(sbp_pipeline::Error::Stopped { .. })) => 75,
-        Ok(Done::Partly) | Err(Failure::Run(_) | Failure::Other(_)) => 1,
+        Err(Failure::Run(error) | Failure::Follower { error, .. }) if can_go_on(error) => 75,
+        Ok(Done::Partly) | Err(Failure::Run(_) | Failure::Follower { .. } | Failure::Other(_)) => 1,
         Err(Failure::Recipe(_) | Failure::Locked(_)) => 78,
     }
+}
+
+/// Whether the same command goes on where a run ended.
+fn can_go_on(error: &sbp_pipeline::Error) -> bool {
+    matches!(error, sbp_pipeline::Error::Stopped { .. } | sbp_pipeline::Error::Team(Broken::Gone { .. }))
 }
 
 /// Prints what went wrong and gives the exit code.
@@ -64,7 +77,9 @@ pub(crate) fn number(outcome: &Result<Done, Failure>) -> u8 {
 pub(crate) fn code(outcome: Result<Done, Failure>) -> ExitCode {
     let number = number(&outcome);
     match outcome {
-        Ok(_) => {}
+        // The leader says it.
+        Ok(_) | Err(Failure::Follower { error: sbp_pipeline::Error::Stopped { .. }, .. }) => {}
+        Err(Failure::Follower { rank, error }) => eprintln!("rank {rank}: {error}"),
         Err(Failure::Recipe(errors)) => eprintln!("{:?}", miette::Report::new(*errors)),
         Err(Failure::Run(error @ sbp_pipeline::Error::Stopped { .. })) => eprintln!("{error}"),
         Err(Failure::Run(error)) => eprintln!("error: {error}"),

@@ -127,6 +127,27 @@ impl Reporter for Screen {
     }
 }
 
+/// The screen of a process that another leads: nothing is shown, and signals are heard.
+pub(crate) struct Quiet {
+    pub(crate) stop: StopFlag,
+}
+
+impl Reporter for Quiet {
+    fn show(&mut self, _: &str) {}
+
+    fn stage_started(&mut self, _: &str) {}
+
+    fn progress(&mut self, _: &Progress<'_>) {}
+
+    fn stage_finished(&mut self, _: &str, _: bool) {}
+
+    fn warn(&mut self, _: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        self.stop.is_set()
+    }
+}
+
 /// A duration as people say it.
 pub(crate) fn people(duration: Duration) -> String {
     let secs = duration.as_secs_f64();

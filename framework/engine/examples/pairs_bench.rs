@@ -41,7 +41,7 @@ fn main() -> Result<()> {
     let (folder, documents) = (Path::new(folder), documents.parse()?);
     native::tune_allocator();
     let ready = device::init("cpu".parse()?, NonZeroUsize::new(threads.parse()?))?;
-    let mut bench = Bench { runtime: TorchRuntime::new(ready), folder: folder.to_owned(), documents };
+    let mut bench = Bench { runtime: TorchRuntime::alone(ready), folder: folder.to_owned(), documents };
     match (case.as_str(), rest) {
         ("exact", []) => bench.exact()?,
         ("arroy", []) => bench.approximate(

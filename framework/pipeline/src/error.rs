@@ -47,6 +47,9 @@ pub enum Error {
         /// The stage.
         stage: String,
     },
+    /// Another process of the run is gone, or failed.
+    #[error("{0}")]
+    Team(sbp_plugin::team::Broken),
     /// Stopped on request; the same command goes on from here.
     #[error("stopped in stage {stage}; run the same command again to go on from here")]
     Stopped {

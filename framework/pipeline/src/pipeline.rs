@@ -8,6 +8,7 @@ use sbp_core::{Cause, Cost, Ledger, RootSeed, TokenCount};
 use sbp_plugin::ports::{Runtime, Tokenizer as _};
 use sbp_plugin::slots::arm::{Share, Supply};
 use sbp_plugin::slots::mixer::Source;
+use sbp_plugin::team::Team;
 use sbp_recipe::{InitFrom, Plan, Synthesis};
 
 use crate::lock::Lock;
@@ -26,7 +27,8 @@ use crate::status::recorded;
 use crate::store::Artifact;
 use crate::trackers::Trackers;
 use crate::watch::{Reporter, Watch};
-use crate::{Result, files, report};
+use crate::together::{self, Together};
+use crate::{Error, Result, files, report};
 
 /// Where a run lies and where its recipe came from.
 #[derive(Clone, Copy)]
@@ -60,12 +62,44 @@ pub fn run(
     reporter: &mut dyn Reporter,
     options: &Options<'_>,
 ) -> Result<Finished> {
+    let team = runtime.team();
+    let reporter = &mut Together { reporter, team: team.as_ref() };
     let mut trackers = Trackers::of(plan, options.home, reporter);
     let outcome = run_tracked(plan, runtime, reporter, &mut trackers, options);
+    give_up(team.as_ref(), outcome.as_ref().err());
     // However it ended: what trackers lost is to be known.
     trackers.end();
     trackers.messages().iter().for_each(|message| reporter.warn(message));
     outcome
+}
+
+/// Takes part in a run that another process leads, to its end. Nothing is written or shown that the leader does not ask for.
+///
+/// # Errors
+/// As [`run`].
+pub fn follow(
+    plan: &Plan,
+    runtime: &mut dyn Runtime,
+    reporter: &mut dyn Reporter,
+    options: &Options<'_>,
+) -> Result<()> {
+    let team = runtime.team();
+    let reporter = &mut Together { reporter, team: team.as_ref() };
+    let folder = RunFolder::of(options.home, plan);
+    let outcome = together::share(team.as_ref(), options.home).and_then(|()| {
+        let mut study = Study::new(plan, options.home, &folder, runtime, Watch::by(reporter));
+        stages(&mut study).map(|_| ())
+    });
+    give_up(team.as_ref(), outcome.as_ref().err());
+    outcome
+}
+
+/// Tells the others that this process goes no further, if they cannot know.
+fn give_up(team: &dyn Team, error: Option<&Error>) {
+    match error {
+        None | Some(Error::Team(_) | Error::Stopped { .. }) => {}
+        Some(error) => team.fail(&error.to_string()),
+    }
 }
 
 fn run_tracked(
@@ -79,6 +113,7 @@ fn run_tracked(
     let _alone = folder.alone(reporter)?;
     folder.begin(plan)?;
     recorded(plan, &folder, reporter, |reporter| {
+        together::share(runtime.team().as_ref(), options.home)?;
         Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
         let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
         files::write_json(&folder.path.join("manifest.json"), &manifest)?;

@@ -130,7 +130,9 @@ pub fn run_sweep(
         reporter.show(&format!("\n== point {} of {}: {}", index + 1, plans.len(), plan.point));
         let outcome = match run(plan, runtime, reporter, options) {
             Ok(finished) => Outcome::Finished(Box::new(Findings::of(&finished))),
-            Err(stopped @ Error::Stopped { .. }) => return Err(stopped),
+            Err(ended @ (Error::Stopped { .. } | Error::Team(_))) => return Err(ended),
+            // The others ended with it.
+            Err(error) if !runtime.team().is_alone() => return Err(error),
             Err(error) => {
                 reporter
                     .warn(&format!("point {} failed: {error}; the sweep goes on with the next", index + 1));

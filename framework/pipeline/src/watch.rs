@@ -211,18 +211,24 @@ impl TrainObserver for TrainWatch<'_, '_> {
 
 /// The metrics of a training job, one line a step, the same for a straight run and a resumed one.
 pub(crate) struct MetricLog {
-    path: PathBuf,
+    path: Option<PathBuf>,
     file: Option<File>,
 }
 
 impl MetricLog {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, file: None }
+        Self { path: Some(path), file: None }
+    }
+
+    /// For a process whose leader writes it.
+    pub(crate) fn none() -> Self {
+        Self { path: None, file: None }
     }
 
     /// Drops lines of steps after `step`: the job is about to do them again.
     fn forget_after(&mut self, step: u64) {
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let Some(path) = &self.path else { return };
+        let text = std::fs::read_to_string(path).unwrap_or_default();
         let kept: String = text
             .lines()
             .filter(|line| {
@@ -232,15 +238,16 @@ impl MetricLog {
             .map(|line| format!("{line}\n"))
             .collect();
         self.file = None;
-        let _ = std::fs::write(&self.path, kept);
+        let _ = std::fs::write(path, kept);
     }
 
     fn append(&mut self, point: &MetricPoint<'_>) {
+        let Some(path) = &self.path else { return };
         if self.file.is_none() {
             // A job that begins at step 1 begins its log, whatever an earlier attempt left.
             let fresh = point.step == 1;
             let mut options = OpenOptions::new();
-            self.file = options.create(true).write(true).append(!fresh).truncate(fresh).open(&self.path).ok();
+            self.file = options.create(true).write(true).append(!fresh).truncate(fresh).open(path).ok();
         }
         if let (Some(file), Ok(line)) = (&mut self.file, serde_json::to_string(point)) {
             let _ = writeln!(file, "{line}");

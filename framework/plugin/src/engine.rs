@@ -2,17 +2,31 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::ports::Runtime;
+use crate::team::Team;
 
 /// A tensor library that is linked into the program.
 pub trait Engine {
-    /// A runtime on `cpu`, `cuda`, `cuda:N` or `auto`; without a number of threads, one for each physical core.
+    /// The processes that were started to do this work together, by what their launcher says in the environment; a process by
+    /// itself where nothing is said. `work` tells it from other work at the same place.
+    ///
+    /// # Errors
+    /// When what the launcher says makes no sense, or not all processes come.
+    fn join(&self, work: &str) -> Result<Arc<dyn Team>>;
+    /// A runtime on `cpu`, `cuda`, `cuda:N` or `auto`; without a number of threads, one for each physical core that this process
+    /// has to itself. Of several processes on a machine, `cuda` and `auto` give each a GPU of its own.
     ///
     /// # Errors
     /// When there is no such device, or it cannot be used: cause and remedy.
-    fn runtime(&self, device: &str, num_threads: Option<NonZeroUsize>) -> Result<Opened>;
+    fn runtime(
+        &self,
+        device: &str,
+        num_threads: Option<NonZeroUsize>,
+        team: Arc<dyn Team>,
+    ) -> Result<Opened>;
     /// Looks at the library and at the machine.
     fn facts(&self) -> Facts;
 }

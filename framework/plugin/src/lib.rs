@@ -2,7 +2,7 @@
 //!
 //! [`slots`] holds one file per place a plugin can stand; [`registry`] how a plugin makes itself known;
 //! [`ports`] what the tensor world offers to plugins without showing a tensor; [`input`] how files that a recipe names
-//! are found and opened; [`engine`] how a program gets at the tensor world.
+//! are found and opened; [`engine`] how a program gets at the tensor world; [`team`] how processes share a run.
 
 pub mod engine;
 mod guarded;
@@ -12,6 +12,7 @@ pub mod reference;
 pub mod registry;
 pub mod schema;
 pub mod slots;
+pub mod team;
 
 pub use guarded::{Guarded, catch_panic};
 #[doc(hidden)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sbp_core::{Cost, Example, Fingerprint, Markers, ModelConfig, Neighbor, RngStream, RootSeed, TokenId};
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::slots::optimizer::Optimizer;
 use crate::slots::schedule::Schedule;
+use crate::team::{Solo, Team};
 
 /// Text to tokens and back.
 pub trait Tokenizer: Send + Sync {
@@ -242,6 +244,9 @@ pub struct TrainJob<'a> {
     /// Folder of the job. Resumable state is kept in `progress/` and removed at the end; the trained model is
     /// left in `checkpoint/` as a Hugging Face folder (without tokenizer files).
     pub folder: &'a Path,
+    /// Parts of a step whose gradients are summed in a fixed order, so that the step is the same bit by bit on as many processes
+    /// as divide their number. None takes a part for each process.
+    pub gradient_parts: Option<usize>,
     /// Most predictions computed at once, so that a step fits into memory; the step is the same up to rounding.
     /// None computes a step in one part.
     pub tokens_per_microbatch: Option<usize>,
@@ -362,7 +367,12 @@ pub struct RuntimeFacts {
 pub trait Runtime {
     /// What it runs on.
     fn facts(&self) -> RuntimeFacts;
-    /// Trains a model, going on where an interrupted attempt in the same folder stopped.
+    /// The processes that share the work.
+    fn team(&self) -> Arc<dyn Team> {
+        Arc::new(Solo::default())
+    }
+    /// Trains a model, going on where an interrupted attempt in the same folder stopped. Every process of the team calls it with
+    /// the same job; the leader alone writes.
     ///
     /// # Errors
     /// On a loss that is not finite (with step and last good checkpoint), on data of another identity, on a full

@@ -69,6 +69,7 @@ impl TrainingDelta {
             dropout: self.dropout.unwrap_or(shared.dropout),
             cross_documents: shared.cross_documents,
             precision: shared.precision,
+            gradient_parts: shared.gradient_parts,
         }
     }
 

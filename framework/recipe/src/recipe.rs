@@ -439,6 +439,12 @@ pub struct TrainingSection {
     /// What activations and matrix products are computed in; weights, gradients and the optimizer's state are `fp32`.
     #[serde(default)]
     pub precision: Precision,
+    /// Parts that a step is cut into, whose gradients are summed in a fixed order: a power of two. As many processes as divide it
+    /// then train the same model bit by bit, with the same number of threads each. By default each process computes one
+    /// part, and models of different numbers of processes differ by rounding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub gradient_parts: Option<usize>,
 }
 
 fn default_max_grad_norm() -> f64 {

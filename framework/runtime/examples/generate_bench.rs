@@ -53,7 +53,7 @@ fn main() -> Result<()> {
                 batch_size: batch_size.parse()?,
                 ..Decoding::default()
             };
-            generate(&mut TorchRuntime::new(ready), Path::new(folder), prompts, &job.prompts, &how)?;
+            generate(&mut TorchRuntime::alone(ready), Path::new(folder), prompts, &job.prompts, &how)?;
         }
         _ => return Err(USAGE.into()),
     }
@@ -127,7 +127,7 @@ fn prompts(checkpoint: &Path, texts: &Path, count: usize, most: usize, to: &Path
 fn make(folder: &Path, name: &str) -> Result<()> {
     let (model, vocab_size) = size(name)?;
     let ready = device::init("cpu".parse()?, None)?;
-    TorchRuntime::new(ready).train(TrainJob {
+    TorchRuntime::alone(ready).train(TrainJob {
         model: &model,
         vocab_size,
         start: Start::Fresh(RootSeed(2).stream("init", &[])),
@@ -140,6 +140,7 @@ fn make(folder: &Path, name: &str) -> Result<()> {
         batches: &mut NoStep,
         identity: Fingerprint::of_bytes(b"bench"),
         folder,
+        gradient_parts: None,
         tokens_per_microbatch: None,
         recompute_activations: false,
         precision: Precision::Fp32,

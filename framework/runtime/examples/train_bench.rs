@@ -1,4 +1,5 @@
-//! Our side of `cargo xtask bench train`: trains a model of one of two sizes and prints what each step took.
+//! Our side of `cargo xtask bench train`, and both of `bench scale`: trains a model and prints what each step took. Several
+//! processes, started as a launcher starts them, train it together; the first prints.
 //!
 //! `train_bench SIZE FOLDER STEPS THREADS DEVICE fp32|bf16`, where SIZE is `small`, `large`, `1b` or `3b`. The first call
 //! writes the initial weights, as a Hugging Face folder, and all batches into FOLDER, so that any other trainer can do the
@@ -12,11 +13,12 @@ use std::time::Instant;
 
 use sbp_core::{Example, Fingerprint, ModelConfig, RootSeed, TokenId};
 use sbp_plugin::Result;
+use sbp_plugin::engine::Engine as _;
 use sbp_plugin::ports::{
     BatchSource, KeepCheckpoints, Precision, Runtime, Start, TrainJob, TrainObserver, TrainPoint,
 };
 use sbp_plugin::slots::schedule::Schedule;
-use sbp_runtime::{TorchRuntime, device, native};
+use sbp_runtime::{Torch, TorchRuntime, device, native};
 use sbp_testkit::{PlainAdamW, peak_mib};
 
 /// A model and the shape of its batches: `rows` sequences of `length` predictions a step.
@@ -110,14 +112,19 @@ impl Schedule for Constant {
 }
 
 /// Prints the loss and the seconds of every step.
-struct Clock(Instant);
+struct Clock {
+    from: Instant,
+    prints: bool,
+}
 
 impl TrainObserver for Clock {
     fn resumed(&mut self, _: u64) {}
 
     fn step(&mut self, point: &TrainPoint) {
-        println!("step {} {:.6} {:.6}", point.step, point.loss, self.0.elapsed().as_secs_f64());
-        self.0 = Instant::now();
+        if self.prints {
+            println!("step {} {:.6} {:.6}", point.step, point.loss, self.from.elapsed().as_secs_f64());
+        }
+        self.from = Instant::now();
     }
 
     fn stop_requested(&self) -> bool {
@@ -134,19 +141,28 @@ fn main() -> Result<()> {
     let (size, folder, num_steps) = (size(name)?, Path::new(folder), num_steps.parse()?);
     native::tune_allocator();
     let ready = device::init(device.parse()?, NonZeroUsize::new(threads.parse()?))?;
-    let mut runtime = TorchRuntime::new(ready);
+    let team = Torch.join("bench")?;
+    let mut runtime = TorchRuntime::new(ready, team.clone());
 
     let (start, batches) = (folder.join("start"), folder.join("batches.bin"));
-    if !batches.exists() {
+    let is_new = !batches.exists();
+    team.meet()?;
+    if is_new {
         // No step at all leaves the fresh weights.
         let fresh = Start::Fresh(RootSeed(2).stream("init", &[]));
         train(&mut runtime, &size, fresh, precision, 0, &batches, &start)?;
+    }
+    if is_new && team.is_leader() {
         fs::write(folder.join("shape.json"), format!("[{}, {}]", size.rows, size.length))?;
         Batches::write(&batches, &size, num_steps)?;
     }
-    let trained = folder.join(format!("trained-{}", std::process::id()));
+    let own = team.is_leader().then(|| format!("trained-{}", std::process::id()).into_bytes());
+    let trained = folder.join(String::from_utf8(team.hear(own)?)?);
     let initial = start.join("checkpoint");
     train(&mut runtime, &size, Start::From(initial.clone()), precision, num_steps, &batches, &trained)?;
+    if !team.is_leader() {
+        return Ok(());
+    }
     fs::remove_dir_all(trained)?;
     println!("tokens_per_step {}", size.rows * size.length);
     println!("parameters {}", size.model.num_parameters(size.vocab_size));
@@ -166,6 +182,7 @@ fn train(
     batches: &Path,
     folder: &Path,
 ) -> Result<()> {
+    let prints = runtime.team().is_leader();
     let mut batches = if num_steps == 0 {
         Batches { tokens: Vec::new(), rows: 0, length: 0 }
     } else {
@@ -185,13 +202,14 @@ fn train(
         batches: &mut batches,
         identity: Fingerprint::of_bytes(b"bench"),
         folder,
+        gradient_parts: None,
         tokens_per_microbatch: None,
         recompute_activations: false,
         precision,
         dropout: (0.0, RootSeed(1)),
         checkpoint_every_secs: f64::INFINITY,
         keep_checkpoints: &KeepCheckpoints::default(),
-        observer: &mut Clock(Instant::now()),
+        observer: &mut Clock { from: Instant::now(), prints },
     })?;
     Ok(())
 }

@@ -9,6 +9,7 @@
 #include <torch/headeronly/version.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <string>
 
@@ -66,15 +67,22 @@ int sbp_fused_adamw(size_t count, void **params, void **grads, void **exp_avgs, 
   });
 }
 
-int sbp_norm(size_t count, void **tensors, double *norm) {
+int sbp_norms(size_t count, void **tensors, float *norms) {
   return guarded([&] {
-    *norm = 0.0;
     if (count == 0) {
       return;
     }
     c10::NoGradGuard no_grad;
-    auto norms = at::_foreach_norm(list(count, tensors, "tensors"), 2);
-    *norm = at::linalg_vector_norm(at::stack(norms), 2).item<double>();
+    const auto found = at::stack(at::_foreach_norm(list(count, tensors, "tensors"), 2)).to(at::kFloat).cpu();
+    std::memcpy(norms, found.const_data_ptr<float>(), count * sizeof(float));
+  });
+}
+
+int sbp_norm_of_norms(size_t count, const float *norms, double *norm) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    const auto all = at::from_blob(const_cast<float *>(norms), {static_cast<int64_t>(count)}, at::kFloat);
+    *norm = count == 0 ? 0.0 : at::linalg_vector_norm(all, 2).item<double>();
   });
 }
 

@@ -17,7 +17,9 @@ const char *sbp_torch_version();
 
 int sbp_fused_adamw(size_t count, void **params, void **grads, void **exp_avgs, void **exp_avg_sqs, void **steps,
                     double lr, double beta1, double beta2, double weight_decay, double eps);
-int sbp_norm(size_t count, void **tensors, double *norm);
+// The Euclidean norm of each tensor, into places for as many; and the norm of all from those of each.
+int sbp_norms(size_t count, void **tensors, float *norms);
+int sbp_norm_of_norms(size_t count, const float *norms, double *norm);
 int sbp_scale(size_t count, void **tensors, double factor);
 
 // Differentiable, on contiguous float32 rows of the CPU; see kernels.h.

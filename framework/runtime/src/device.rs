@@ -63,6 +63,16 @@ pub struct ResolvedDevice {
     pub note: Option<String>,
 }
 
+/// Threads that are worth having on this machine.
+pub(crate) fn usable_threads() -> usize {
+    cores::usable()
+}
+
+/// GPUs that the driver shows.
+pub(crate) fn num_gpus() -> usize {
+    cuda::names().map_or(0, |names| names.len())
+}
+
 /// Resolves the choice and sets libtorch up for it; `threads` is by default the number of physical cores.
 ///
 /// May be called again with another choice of device, but the number of threads stays as first set: threads

@@ -98,6 +98,9 @@ pub enum Error {
     /// Arguments that do not fit together.
     #[error("{0}")]
     Invalid(String),
+    /// Another process of the team is gone.
+    #[error("{0}")]
+    Team(sbp_plugin::Error),
 }
 
 /// The result of the runtime's own functions.

@@ -22,6 +22,7 @@ mod progress;
 mod runtime;
 mod sampling;
 mod shape;
+mod team;
 mod topk;
 mod trainer;
 

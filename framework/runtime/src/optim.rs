@@ -38,6 +38,8 @@ struct MuonMatrix {
 /// All parameters with their state.
 pub(crate) struct Optimizer {
     max_grad_norm: Option<f64>,
+    /// Every state of every parameter, of those that others update too: prefix, parameter and shape.
+    layout: Vec<(&'static str, String, Vec<i64>)>,
     adam: Vec<AdamGroup>,
     muon: Vec<MuonMatrix>,
 }
@@ -50,15 +52,16 @@ const EXP_AVG_SQ: &str = "exp_avg_sq.";
 const MOMENTUM: &str = "momentum.";
 
 impl Optimizer {
-    /// A fresh optimizer: all state 0.
+    /// A fresh optimizer of the parameters that are wanted: all state 0.
     pub(crate) fn new(
         rules: &dyn Rules,
         max_grad_norm: Option<f64>,
         parameters: &Parameters,
         dims: &Dims,
+        is_wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Self> {
         let _guard = tch::no_grad_guard();
-        let mut new = Self { max_grad_norm, adam: Vec::new(), muon: Vec::new() };
+        let mut new = Self { max_grad_norm, layout: Vec::new(), adam: Vec::new(), muon: Vec::new() };
         for (name, param) in parameters.iter() {
             let shape: Vec<usize> = param.size().iter().map(|&size| size as usize).collect();
             let role = role(name);
@@ -67,6 +70,14 @@ impl Optimizer {
                 update.lr_scale *= dims.mup_lr_scale(name, role);
             }
             check(name, &shape, &update)?;
+            let prefixes: &[&str] = match update.rule {
+                Rule::AdamW { .. } => &[EXP_AVG, EXP_AVG_SQ],
+                Rule::Muon { .. } => &[MOMENTUM],
+            };
+            new.layout.extend(prefixes.iter().map(|prefix| (*prefix, name.to_owned(), param.size())));
+            if !is_wanted(name) {
+                continue;
+            }
             match update.rule {
                 Rule::AdamW { beta1, beta2, eps } => {
                     let place = new.adam.iter().position(|group| group.update == update);
@@ -94,19 +105,16 @@ impl Optimizer {
         Ok(new)
     }
 
-    /// One step: measures the global norm, clips, updates every parameter. Returns the norm before clipping; a
-    /// norm that is not finite changes nothing.
-    pub(crate) fn step(&mut self, grads: &BTreeMap<String, Tensor>, lr: f64) -> Result<f64> {
-        let _guard = tch::no_grad_guard();
-        // In the order of names, whatever the groups, so that the norm is always summed alike.
-        let all: Vec<Tensor> = grads.values().map(Tensor::shallow_clone).collect();
-        let norm = native::grad_norm(&all)?;
+    /// One step: clips by the norm of all gradients, and updates the parameters. A norm that is not finite changes nothing.
+    pub(crate) fn step(&mut self, grads: &BTreeMap<String, Tensor>, norm: f64, lr: f64) -> Result<()> {
         if !norm.is_finite() {
-            return Ok(norm);
+            return Ok(());
         }
+        let _guard = tch::no_grad_guard();
         if let Some(max) = self.max_grad_norm
             && norm > max
         {
+            let all: Vec<Tensor> = grads.values().map(Tensor::shallow_clone).collect();
             native::scale_(&all, max / norm)?;
         }
         for group in &self.adam {
@@ -115,7 +123,13 @@ impl Optimizer {
         for matrix in &mut self.muon {
             matrix.step(gradient(grads, &matrix.name)?, lr)?;
         }
-        Ok(norm)
+        Ok(())
+    }
+
+    /// Names and shapes of the [state](Self::state) that an optimizer of the parameters that are wanted has.
+    pub(crate) fn layout(&self, is_wanted: &dyn Fn(&str) -> bool) -> BTreeMap<String, Vec<i64>> {
+        let wanted = self.layout.iter().filter(|(_, name, _)| is_wanted(name));
+        wanted.map(|(prefix, name, shape)| (format!("{prefix}{name}"), shape.clone())).collect()
     }
 
     /// The state by name. Steps done are not among it: the trainer knows.
@@ -275,12 +289,24 @@ pub(crate) mod tests {
         }
 
         fn optimizer(&self, rules: &dyn Rules) -> Optimizer {
-            Optimizer::new(rules, Some(1.0), &self.parameters, &self.dims).unwrap()
+            Optimizer::new(rules, Some(1.0), &self.parameters, &self.dims, &|_| true).unwrap()
+        }
+
+        /// A step of a fresh optimizer; gives the norm.
+        fn step(&self, rules: &dyn Rules, lr: f64) -> f64 {
+            clipped_step(&mut self.optimizer(rules), &self.grads, lr)
         }
 
         fn copies(&self) -> Vec<Tensor> {
             self.parameters.iter().map(|(_, tensor)| tensor.copy()).collect()
         }
+    }
+
+    fn clipped_step(optimizer: &mut Optimizer, grads: &BTreeMap<String, Tensor>, lr: f64) -> f64 {
+        let all: Vec<Tensor> = grads.values().map(Tensor::shallow_clone).collect();
+        let norm = native::norm_of_norms(&native::norms(&all).unwrap()).unwrap();
+        optimizer.step(grads, norm, lr).unwrap();
+        norm
     }
 
     #[test]
@@ -292,7 +318,7 @@ pub(crate) mod tests {
                     let _same = grad.zero_();
                 }
                 let before = setting.copies();
-                setting.optimizer(&rules).step(&setting.grads, 0.1).unwrap();
+                setting.step(&rules, 0.1);
                 for ((name, after), before) in setting.parameters.iter().zip(before) {
                     let decays = matches!(role(name), Role::Head | Role::Projection);
                     let expected = if decays { before * (1.0 - 0.1 * 0.1) } else { before };
@@ -306,10 +332,11 @@ pub(crate) mod tests {
     fn gradients_are_clipped_and_the_norm_before_is_told() {
         let setting = Setting::new(&tiny_model(true));
         let numel: usize = setting.grads.values().map(Tensor::numel).sum();
-        let norm = setting.optimizer(&Tested::AdamW).step(&setting.grads, 0.0).unwrap();
+        let norm = setting.step(&Tested::AdamW, 0.0);
         assert!((norm / (numel as f64).sqrt() - 0.5).abs() < 1e-5);
         let clipped: Vec<Tensor> = setting.grads.into_values().collect();
-        assert!((native::grad_norm(&clipped).unwrap() - 1.0).abs() < 1e-4);
+        let norm = native::norm_of_norms(&native::norms(&clipped).unwrap()).unwrap();
+        assert!((norm - 1.0).abs() < 1e-4);
     }
 
     #[test]
@@ -328,7 +355,7 @@ pub(crate) mod tests {
                     let grads = setting.grads.iter().enumerate().map(|(index, (name, grad))| {
                         (name.clone(), random(step * 100 + index as u64, &grad.size()))
                     });
-                    optimizer.step(&grads.collect(), 0.01).unwrap();
+                    clipped_step(&mut optimizer, &grads.collect(), 0.01);
                 }
                 setting.copies()
             };
@@ -366,7 +393,7 @@ pub(crate) mod tests {
             let before = setting.parameters.get(name).copy();
             let grads =
                 setting.grads.iter().map(|(name, grad)| (name.clone(), random(3, &grad.size()))).collect();
-            setting.optimizer(&rules).step(&grads, 0.01).unwrap();
+            clipped_step(&mut setting.optimizer(&rules), &grads, 0.01);
             let step = setting.parameters.get(name) - before * (1.0 - 0.01 * 0.1);
             (&step * &step).mean(Kind::Float).sqrt().double_value(&[])
         };
@@ -385,7 +412,7 @@ pub(crate) mod tests {
             }
         }
         let setting = Setting::new(&tiny_model(true));
-        let refused = Optimizer::new(&Wrong, None, &setting.parameters, &setting.dims);
+        let refused = Optimizer::new(&Wrong, None, &setting.parameters, &setting.dims, &|_| true);
         let message = refused.err().unwrap().to_string();
         assert!(message.contains("input_layernorm.weight [32]"), "{message}");
     }

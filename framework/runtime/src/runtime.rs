@@ -1,14 +1,17 @@
 //! The tensor world as the rest of the program sees it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sbp_plugin::ports::{
     EncoderOptions, LanguageModel, Precision, Runtime, RuntimeFacts, TextEncoder, TopK, TrainJob,
     TrainOutcome,
 };
+use sbp_plugin::team::{Solo, Team};
 
 use crate::device::ResolvedDevice;
 use crate::encoder::OpenedEncoder;
+use crate::error::Error;
 use crate::language_model::{OpenedModel, kind_of};
 use crate::native;
 use crate::peak::peak_flops;
@@ -18,16 +21,22 @@ use crate::trainer;
 /// [`Runtime`] on libtorch.
 pub struct TorchRuntime {
     device: ResolvedDevice,
+    team: Arc<dyn Team>,
     top_k: BlockedTopK,
     /// The most FLOP/s seen in fp32 and bf16.
     peak_flops: [Option<f64>; 2],
 }
 
 impl TorchRuntime {
-    /// The runtime on a device that [`crate::device::init`] made ready.
-    pub fn new(device: ResolvedDevice) -> Self {
+    /// The runtime of a process by itself.
+    pub fn alone(device: ResolvedDevice) -> Self {
+        Self::new(device, Arc::new(Solo::default()))
+    }
+
+    /// The runtime of one process of a team, on a device that [`crate::device::init`] made ready.
+    pub fn new(device: ResolvedDevice, team: Arc<dyn Team>) -> Self {
         let top_k = BlockedTopK::new(device.device);
-        Self { device, top_k, peak_flops: [None; 2] }
+        Self { device, team, top_k, peak_flops: [None; 2] }
     }
 }
 
@@ -45,8 +54,19 @@ impl Runtime for TorchRuntime {
         }
     }
 
+    fn team(&self) -> Arc<dyn Team> {
+        Arc::clone(&self.team)
+    }
+
     fn train(&mut self, job: TrainJob<'_>) -> sbp_plugin::Result<TrainOutcome> {
-        trainer::train(job, self.device.device)
+        trainer::train(job, self.device.device, self.team.as_ref()).map_err(|error| match error.downcast::<Error>() {
+            // The pipeline looks for it as it is.
+            Ok(error) => match *error {
+                Error::Team(broken) => broken,
+                other => other.into(),
+            },
+            Err(other) => other,
+        })
     }
 
     fn open(

@@ -3,6 +3,7 @@
 //! - [`BigramRuntime`]: the ports of the tensor world on counted bigrams, so that the whole pipeline runs in
 //!   milliseconds without libtorch;
 //! - [`ByteTokenizer`], [`ByteEncoder`], [`TinyCorpus`], [`NaiveTopK`]: the smallest honest version of each;
+//! - [`ThreadTeam`]: several processes as threads of one;
 //! - [`contract`]: a suite for every slot, which authors of plugins run over theirs.
 
 mod bigram;
@@ -14,6 +15,7 @@ mod memory;
 mod optimizer;
 mod runtime;
 mod search;
+mod team;
 mod tokenizer;
 
 pub use bigram::BigramModel;
@@ -24,4 +26,5 @@ pub use memory::peak_mib;
 pub use optimizer::PlainAdamW;
 pub use runtime::BigramRuntime;
 pub use search::{NaiveTopK, random_embeddings, search, search_in_calls};
+pub use team::ThreadTeam;
 pub use tokenizer::ByteTokenizer;

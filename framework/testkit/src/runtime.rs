@@ -232,6 +232,7 @@ mod tests {
             batches: &mut Batches,
             identity: Fingerprint::of_bytes(identity.as_bytes()),
             folder,
+            gradient_parts: None,
             tokens_per_microbatch: None,
             recompute_activations: false,
             precision: Precision::Fp32,

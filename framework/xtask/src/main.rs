@@ -27,6 +27,7 @@ usage: cargo xtask VERB
   bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)
   bench generate our decoding beside that of transformers: speed and memory (`bench generate --help`)
   bench eval     our scoring beside lm-evaluation-harness: answers and speed (`bench eval --help`)
+  bench scale    one training by one process and by several (`bench scale --help`)
   help           this text
 
 SBP_FEATURES=hnsw before `cargo sbp` builds the retriever `hnsw` in, a C++ library that takes minutes.
@@ -100,6 +101,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         ("bench", [name, rest @ ..]) if name == "eval" => {
             setup::run()?;
             bench::eval(rest)
+        }
+        ("bench", [name, rest @ ..]) if name == "scale" => {
+            setup::run()?;
+            bench::scale(rest)
         }
         ("setup" | "gen", _) => Err(format!("`{verb}` does not know `{}`\n\n{HELP}", rest.join(" "))),
         _ => Err(format!("no verb `{verb}`\n\n{HELP}")),

@@ -1,10 +1,12 @@
 //! `sbp eval`: any model in a Hugging Face folder on tasks and texts, without a recipe.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sbp_pipeline::Reporter as _;
 use sbp_plugin::engine::Engine;
 use sbp_plugin::ports::Precision;
+use sbp_plugin::team::Solo;
 use sbp_plugin::{Selected, slots};
 use serde_json::{Map, Value, json};
 
@@ -26,7 +28,7 @@ pub(crate) fn run<'e>(
     handover::for_threads();
     // Nothing of an evaluation is kept on the way, so there is no better moment to stop than at once.
     let screen = Screen::new(StopFlag::never(), args.json);
-    let (mut runtime, mut screen) = open(engine, &args.device, None, screen)?;
+    let (mut runtime, mut screen) = open(engine, &args.device, None, Arc::new(Solo::default()), screen)?;
     let precision = match args.precision.as_str() {
         "bf16" => Precision::Bf16,
         _ => Precision::Fp32,

@@ -1,10 +1,12 @@
 //! `sbp pairs`: the pairs of a recipe, counted, and some of them to read.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use sbp_pipeline::{FoundPairs, Options, Reporter as _, home_of};
 use sbp_plugin::engine::Engine;
+use sbp_plugin::team::Solo;
 use sbp_recipe::Plan;
 use serde_json::{Value, json};
 
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &PairsArgs, engine: &dyn Engine) -> Result<Done, Failure
     overrides.sets.extend(args.device.iter().map(|device| format!("execution.device=\"{device}\"")));
     let plan = Plan::new(sbp_recipe::load(&args.recipe.recipe, &overrides)?);
     let home = home_of(&args.recipe.recipe, home_from_env());
-    let (mut runtime, mut screen) = ready(&plan, engine, args.recipe.json)?;
+    let (mut runtime, mut screen) = ready(&plan, engine, args.recipe.json, Arc::new(Solo::default()))?;
     let elapsed = || started.elapsed();
     let options = Options { home: &home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &elapsed };
     let found = sbp_pipeline::pairs(&plan, &mut *runtime, &mut screen, &options, args.show)?;

@@ -2,12 +2,14 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sbp_pipeline::report::Format;
 use sbp_pipeline::{Options, Reporter as _, RunFolder, home_of};
 use sbp_plugin::engine::Engine;
 use sbp_plugin::ports::Runtime;
+use sbp_plugin::team::Team;
 use sbp_recipe::Plan;
 
 use crate::args::{RecipeArgs, RunArgs};
@@ -15,7 +17,7 @@ use crate::exit::{self, Done, Failure};
 use crate::handover;
 use crate::locked;
 use crate::say::say;
-use crate::screen::{Screen, people};
+use crate::screen::{Quiet, Screen, people};
 use crate::stop::StopFlag;
 
 /// Runs the recipe and prints its table.
@@ -23,7 +25,16 @@ pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> 
     handover::for_threads();
     let home = home_of(&args.recipe.recipe, home_from_env());
     let (folder, outcome) = match plans(args) {
-        Ok(plans) => (Some(folder_of(&home, &plans)), run_to_table(args, &plans, &home, engine)),
+        Ok(plans) => {
+            let folder = folder_of(&home, &plans);
+            let work = folder.path.file_name().unwrap_or_default().to_string_lossy();
+            let outcome = match engine.join(&work) {
+                Err(error) => Err(Failure::Other(error.to_string())),
+                Ok(team) if team.is_leader() => run_to_table(args, &plans, &home, engine, team),
+                Ok(team) => return follow(args, &plans, &home, engine, team),
+            };
+            (Some(folder), outcome)
+        }
         Err(failure) => (None, Err(failure)),
     };
     if args.recipe.json {
@@ -51,9 +62,15 @@ fn folder_of(home: &Path, plans: &[Plan]) -> RunFolder {
     }
 }
 
-fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine) -> Result<Done, Failure> {
+fn run_to_table(
+    args: &RunArgs,
+    plans: &[Plan],
+    home: &Path,
+    engine: &dyn Engine,
+    team: Arc<dyn Team>,
+) -> Result<Done, Failure> {
     let started = Instant::now();
-    let (mut runtime, mut screen) = ready(&plans[0], engine, args.recipe.json)?;
+    let (mut runtime, mut screen) = ready(&plans[0], engine, args.recipe.json, team)?;
     if let Some(limit) = args.stop_after {
         screen.stop_after(limit.into());
     }
@@ -84,17 +101,46 @@ fn run_to_table(args: &RunArgs, plans: &[Plan], home: &Path, engine: &dyn Engine
     Ok(done)
 }
 
+/// Takes part in what another process leads.
+fn follow(
+    args: &RunArgs,
+    plans: &[Plan],
+    home: &Path,
+    engine: &dyn Engine,
+    team: Arc<dyn Team>,
+) -> Result<Done, Failure> {
+    let execution = &plans[0].recipe.execution;
+    let num_threads = execution.num_threads.and_then(NonZeroUsize::new);
+    let rank = team.rank();
+    let opened = engine.runtime(&execution.device, num_threads, team);
+    let mut runtime = opened.map_err(|error| Failure::Other(error.to_string()))?.runtime;
+    let mut quiet = Quiet { stop: listen()? };
+    if let Some(limit) = args.stop_after {
+        quiet.stop.set_after(limit.into());
+    }
+    let options =
+        Options { home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &|| Duration::ZERO };
+    for plan in plans {
+        sbp_pipeline::follow(plan, &mut *runtime, &mut quiet, &options)
+            .map_err(|error| Failure::Follower { rank, error })?;
+    }
+    Ok(Done::Fully)
+}
+
+fn listen() -> Result<StopFlag, Failure> {
+    StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))
+}
+
 /// The runtime that a plan asks for, and the screen that shows its progress and hears of signals.
 pub(crate) fn ready(
     plan: &Plan,
     engine: &dyn Engine,
     stdout_is_taken: bool,
+    team: Arc<dyn Team>,
 ) -> Result<(Box<dyn Runtime>, Screen), Failure> {
     let execution = &plan.recipe.execution;
     let num_threads = execution.num_threads.and_then(NonZeroUsize::new);
-    let stop =
-        StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
-    open(engine, &execution.device, num_threads, Screen::new(stop, stdout_is_taken))
+    open(engine, &execution.device, num_threads, team, Screen::new(listen()?, stdout_is_taken))
 }
 
 /// A runtime on a device; the screen is told what is unusual about it.
@@ -102,9 +148,10 @@ pub(crate) fn open(
     engine: &dyn Engine,
     device: &str,
     num_threads: Option<NonZeroUsize>,
+    team: Arc<dyn Team>,
     mut screen: Screen,
 ) -> Result<(Box<dyn Runtime>, Screen), Failure> {
-    let opened = engine.runtime(device, num_threads).map_err(|error| Failure::Other(error.to_string()))?;
+    let opened = engine.runtime(device, num_threads, team).map_err(|error| Failure::Other(error.to_string()))?;
     if let Some(note) = opened.note {
         screen.warn(&note);
     }

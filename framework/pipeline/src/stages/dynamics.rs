@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sbp_core::Cost;
+use sbp_plugin::ports::Precision;
 use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::corpus::CorpusData;
 use super::evaluate::{self, Questions};
 use super::tokenize::Tokens;
-use super::train::{Job, Outcome, Pause, run};
+use super::train::{Job, Outcome, Pause, TrainingSummary, run};
 use super::{Study, failed};
 use crate::report::curves::CurvePoint;
 use crate::store::Artifact;
@@ -104,33 +105,45 @@ impl<'a> Dynamics<'a> {
                     Job { pause: Some(Pause { after, keep: keep.clone() }), ..job },
                 )
             })?;
-            let trained = outcome.summary();
-            let evaluation = evaluate::evaluate_checkpoint(
-                study.runtime,
-                &checkpoint,
-                Questions::of(self.corpus, self.tokens),
-                self.evaluators,
-                seed,
-                &mut |_| (),
-            )
-            .map_err(failed(&label))?;
-            let metrics: BTreeMap<String, f64> =
-                evaluation.scores.iter().map(|score| (score.metric.clone(), score.value())).collect();
-            let point = CurvePoint {
-                step: trained.steps,
-                tokens: trained.cost.tokens,
-                flops: trained.cost.flops,
-                metrics,
-            };
-            measured.push(Measurement { point, cost: evaluation.cost });
-            files::write_lines(&log, &measured)?;
-            remove(&checkpoint)?;
+            study.led(|study| {
+                measured.push(self.measure(study, &checkpoint, outcome.summary(), seed, &label)?);
+                files::write_lines(&log, &measured)?;
+                remove(&checkpoint)
+            })?;
         }
-        // Those of an attempt that ended between the two lines above.
-        self.steps.iter().try_for_each(|&step| remove(&kept(folder, step)))?;
-        // Goes if it is empty: the recipe may keep checkpoints of its own.
-        let _ = std::fs::remove_dir(folder.join("checkpoints"));
+        study.led(|_| {
+            // Those of an attempt that ended between the two lines above.
+            self.steps.iter().try_for_each(|&step| remove(&kept(folder, step)))?;
+            // Goes if it is empty: the recipe may keep checkpoints of its own.
+            let _ = std::fs::remove_dir(folder.join("checkpoints"));
+            Ok(())
+        })?;
         job(&mut |job| run(study, self.tokens, folder, job))
+    }
+
+    /// Scores a checkpoint that training has come to.
+    fn measure(
+        &self,
+        study: &mut Study<'_>,
+        checkpoint: &Path,
+        trained: TrainingSummary,
+        seed: u64,
+        label: &str,
+    ) -> Result<Measurement> {
+        let about = Questions::of(self.corpus, self.tokens);
+        let mut model =
+            study.runtime.open(checkpoint, Precision::Fp32).map_err(failed(label))?;
+        let evaluation =
+            evaluate::evaluate(model.as_mut(), about, self.evaluators, seed, &mut |_| ()).map_err(failed(label))?;
+        let metrics: BTreeMap<String, f64> =
+            evaluation.scores.iter().map(|score| (score.metric.clone(), score.value())).collect();
+        let point = CurvePoint {
+            step: trained.steps,
+            tokens: trained.cost.tokens,
+            flops: trained.cost.flops,
+            metrics,
+        };
+        Ok(Measurement { point, cost: evaluation.cost })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sbp_core::{Cause, Cost, Document, Ledger};
-use sbp_plugin::ports::{LanguageModel, Precision, Runtime, Tokenizer};
+use sbp_plugin::ports::{LanguageModel, Precision, Tokenizer};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::corpus::Question;
 use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Item, Score, TaskCard};
 use sbp_plugin::slots::tracker::MetricPoint;
+use sbp_plugin::team::Pieces;
 use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,7 +21,7 @@ use super::{Study, failed, train};
 use crate::evaluation::harness;
 use crate::store::Artifact;
 use crate::watch::Progress;
-use crate::{Result, files};
+use crate::{Error, Result, files};
 
 /// Scores of one model, `scores.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ impl<'a> Questions<'a> {
 }
 
 /// What an evaluation came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Evaluation {
     pub(crate) scores: Vec<Score>,
     pub(crate) items: Vec<Item>,
@@ -95,22 +97,43 @@ pub(crate) fn evaluate(
 ) -> sbp_plugin::Result<Evaluation> {
     let mut evaluation = Evaluation::default();
     for (index, selected) in evaluators.iter().enumerate() {
-        let mut evaluator = selected.build(&BuildContext { seed })?;
-        let mut context = EvalContext {
-            heldout: about.heldout,
-            questions: about.questions,
-            items: Some(&mut evaluation.items),
-            ..EvalContext::new(&mut *model, about.tokenizer)
-        };
-        let scores = evaluator.evaluate(&mut context)?;
-        let identity = identity_of(selected, evaluator.as_ref())?;
-        evaluation.evaluators.extend(scores.iter().map(|score| (score.metric.clone(), identity.clone())));
-        evaluation.scores.extend(scores);
-        evaluation.tasks.extend(evaluator.tasks()?);
+        evaluation.add(ask(model, about, selected, seed)?);
         done(index as u64 + 1);
     }
-    evaluation.cost = model.take_cost();
     Ok(evaluation)
+}
+
+/// Asks one evaluator about a model.
+fn ask(
+    model: &mut dyn LanguageModel,
+    about: Questions<'_>,
+    selected: &Selected<slots::Evaluator>,
+    seed: u64,
+) -> sbp_plugin::Result<Evaluation> {
+    let mut evaluator = selected.build(&BuildContext { seed })?;
+    let mut items = Vec::new();
+    let mut context = EvalContext {
+        heldout: about.heldout,
+        questions: about.questions,
+        items: Some(&mut items),
+        ..EvalContext::new(&mut *model, about.tokenizer)
+    };
+    let scores = evaluator.evaluate(&mut context)?;
+    let identity = identity_of(selected, evaluator.as_ref())?;
+    let evaluators = scores.iter().map(|score| (score.metric.clone(), identity.clone())).collect();
+    let tasks = evaluator.tasks()?;
+    Ok(Evaluation { scores, items, tasks, evaluators, cost: model.take_cost() })
+}
+
+impl Evaluation {
+    /// Adds what another evaluator found.
+    fn add(&mut self, other: Self) {
+        self.scores.extend(other.scores);
+        self.items.extend(other.items);
+        self.tasks.extend(other.tasks);
+        self.evaluators.extend(other.evaluators);
+        self.cost.add(other.cost);
+    }
 }
 
 /// How the screen tells that so many evaluators of all have answered.
@@ -128,17 +151,43 @@ pub(crate) fn progress(stage: &str, done: u64, num_evaluators: usize) -> Progres
     }
 }
 
-/// Opens a checkpoint and asks every evaluator about it.
-pub(crate) fn evaluate_checkpoint(
-    runtime: &mut dyn Runtime,
+/// Asks every evaluator about a checkpoint, each process the next that nobody has; the leader has all answers in the end.
+fn evaluate_together(
+    study: &mut Study<'_>,
+    label: &str,
+    folder: &Path,
     checkpoint: &Path,
     about: Questions<'_>,
-    evaluators: &[Selected<slots::Evaluator>],
     seed: u64,
-    done: &mut dyn FnMut(u64),
-) -> sbp_plugin::Result<Evaluation> {
-    let mut model = runtime.open(checkpoint, Precision::Fp32)?;
-    evaluate(model.as_mut(), about, evaluators, seed, done)
+) -> Result<Option<Evaluation>> {
+    let fail = failed(label);
+    let team = Arc::clone(&study.team);
+    let evaluators = &study.plan.recipe.evaluators;
+    let mut model = study.runtime.open(checkpoint, Precision::Fp32).map_err(&fail)?;
+    if team.is_alone() {
+        let reporter = &mut study.watch.reporter;
+        let mut done = |done| reporter.progress(&progress(label, done, evaluators.len()));
+        return evaluate(model.as_mut(), about, evaluators, seed, &mut done).map(Some).map_err(&fail);
+    }
+    let answers = folder.join("answers");
+    files::create_folder(&answers)?;
+    let answer = |number: usize| answers.join(format!("{number:03}.json"));
+    let pieces = Pieces::new(team.as_ref(), evaluators.len());
+    while let Some(number) = pieces.take().map_err(&fail)? {
+        let found = ask(model.as_mut(), about, &evaluators[number], seed).map_err(&fail)?;
+        files::write_json(&answer(number), &found)?;
+        study.watch.reporter.progress(&progress(label, number as u64 + 1, evaluators.len()));
+    }
+    team.meet().map_err(&fail)?;
+    if !team.is_leader() {
+        return Ok(None);
+    }
+    let mut evaluation = Evaluation::default();
+    for number in 0..evaluators.len() {
+        evaluation.add(files::read_json(&answer(number))?);
+    }
+    std::fs::remove_dir_all(&answers).map_err(Error::file("remove", &answers))?;
+    Ok(Some(evaluation))
 }
 
 pub(crate) fn make(
@@ -158,13 +207,10 @@ pub(crate) fn make(
         "evaluators": identity(evaluators, seed).map_err(failed(&label))?,
     });
     let trained = train::summary(model)?;
-    let artifact = study.make(&label, "evaluate", &inputs, &mut |study, folder| {
-        let reporter = &mut study.watch.reporter;
-        let mut done = |done| reporter.progress(&progress(&label, done, evaluators.len()));
-        let about = Questions::of(corpus, tokens);
-        let checkpoint = model.file("checkpoint");
-        let evaluation = evaluate_checkpoint(study.runtime, &checkpoint, about, evaluators, seed, &mut done)
-            .map_err(failed(&label))?;
+    let artifact = study.share(&label, "evaluate", &inputs, &mut |study, folder| {
+        let (about, checkpoint) = (Questions::of(corpus, tokens), model.file("checkpoint"));
+        let found = evaluate_together(study, &label, folder, &checkpoint, about, seed)?;
+        let Some(evaluation) = found else { return Ok(()) };
         // As a run folder has them side by side.
         harness::write(folder, &evaluation, &harness::config("../hf", Precision::Fp32, &evaluation))?;
         let Evaluation { scores, tasks, evaluators, cost, .. } = evaluation;

@@ -63,8 +63,16 @@ impl Outcome {
     }
 }
 
-/// Makes the folders of the models whole (Hugging Face folders with their tokenizer) and writes the figures.
-pub(crate) fn finish(tokens: &Tokens, folder: &Path, summary: TrainingSummary) -> Result<()> {
+/// Makes the folders of the models whole (Hugging Face folders with their tokenizer) and writes the figures. The leader does.
+pub(crate) fn finish(
+    study: &Study<'_>,
+    tokens: &Tokens,
+    folder: &Path,
+    summary: TrainingSummary,
+) -> Result<()> {
+    if !study.team.is_leader() {
+        return Ok(());
+    }
     add_tokenizer(tokens, &folder.join("checkpoint"))?;
     for kept in files::folders_in(&folder.join("checkpoints"))? {
         add_tokenizer(tokens, &kept)?;
@@ -77,6 +85,7 @@ pub(crate) fn run(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Jo
     let label = job.label;
     let schedule = job.training.schedule.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
     let optimizer = job.training.optimizer.build(&BuildContext { seed: job.seed }).map_err(failed(label))?;
+    let leads = study.team.is_leader();
     let mut observer = TrainWatch {
         watch: &mut study.watch,
         stage: label,
@@ -84,8 +93,8 @@ pub(crate) fn run(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Jo
         arm: job.arm,
         seed: job.seed,
         round: study.round,
-        log: MetricLog::new(folder.join("metrics.jsonl")),
-        meter: Meter::new(study.runtime.peak_flops(job.training.precision)),
+        log: if leads { MetricLog::new(folder.join("metrics.jsonl")) } else { MetricLog::none() },
+        meter: Meter::new(if leads { study.runtime.peak_flops(job.training.precision) } else { None }),
         pause_after: job.pause.as_ref().map(|pause| pause.after),
         at: 0,
     };
@@ -102,6 +111,7 @@ pub(crate) fn run(study: &mut Study<'_>, tokens: &Tokens, folder: &Path, job: Jo
         batches: job.batches,
         identity: job.identity,
         folder,
+        gradient_parts: job.training.gradient_parts,
         tokens_per_microbatch: study.plan.recipe.execution.tokens_per_microbatch,
         recompute_activations: study.plan.recipe.execution.recompute_activations,
         precision: job.training.precision,

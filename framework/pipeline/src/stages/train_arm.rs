@@ -71,7 +71,7 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
     let inputs = what.inputs(study, tokens)?;
     let stage = if what.arm.is_empty() { "base" } else { "train" };
     let empty = crate::token_store::TokenStore::default();
-    study.make(&label, stage, &inputs, &mut |study, folder| {
+    study.share(&label, stage, &inputs, &mut |study, folder| {
         let recipe = &study.plan.recipe;
         let training = recipe.training_of(what.arm);
         let root = RootSeed(what.seed);
@@ -123,6 +123,6 @@ pub(crate) fn make(study: &mut Study<'_>, tokens: &Tokens, what: &Pretraining<'_
             Some(dynamics) => dynamics.train(study, folder, what.seed, &mut job)?,
             None => job(&mut |job| run(study, tokens, folder, job))?,
         };
-        finish(tokens, folder, outcome.summary())
+        finish(study, tokens, folder, outcome.summary())
     })
 }

@@ -12,6 +12,13 @@ use crate::model::{Dims, Tokens};
 pub(super) struct Batch {
     pub(super) tokens: Tokens,
     pub(super) targets: Targets,
+}
+
+/// What a step is counted as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Counts {
+    /// Sum of the loss weights.
+    pub(super) total_weight: f64,
     /// Predictions, weighted or not.
     pub(super) num_predictions: u64,
     /// Sum over predictions of the number of tokens each attends over.
@@ -37,20 +44,23 @@ pub(super) fn parts(examples: &[Example], most: Option<usize>) -> Vec<&[Example]
     parts
 }
 
-/// Sum of the loss weights of a step, counted from 1.
+/// Counts a whole step, which is numbered from 1.
 ///
 /// # Errors
 /// When a sequence cannot be trained on, or none weighs anything.
-pub(super) fn total_weight(step: u64, examples: &[Example], dims: &Dims) -> Result<f64> {
-    let mut total = 0.0;
+pub(super) fn counts(step: u64, examples: &[Example], dims: &Dims) -> Result<Counts> {
+    let mut counts = Counts { total_weight: 0.0, num_predictions: 0, sum_context: 0 };
     for (index, example) in examples.iter().enumerate() {
         check(step, index, example, dims)?;
-        total += example.loss_weights.iter().skip(1).copied().map(f64::from).sum::<f64>();
+        counts.total_weight += example.loss_weights.iter().skip(1).copied().map(f64::from).sum::<f64>();
+        let n = example.num_predictions() as u64;
+        counts.num_predictions += n;
+        counts.sum_context += n * (n + 1) / 2;
     }
-    if total <= 0.0 {
+    if counts.total_weight <= 0.0 {
         return Err(Error::EmptyStep { step, num_sequences: examples.len() });
     }
-    Ok(total)
+    Ok(counts)
 }
 
 impl Batch {
@@ -65,7 +75,6 @@ impl Batch {
         let kept: Vec<&Example> = examples.iter().filter(|example| example.num_predictions() > 0).collect();
         let inputs: Vec<&[TokenId]> =
             kept.iter().map(|example| &example.tokens[..example.num_predictions()]).collect();
-        let lengths = || inputs.iter().map(|input| input.len() as u64);
         let tokens = Tokens::lay_out(&inputs, rotary, device)?;
 
         // In the order of the flat tokens, so that picking rows reads memory in order.
@@ -85,12 +94,7 @@ impl Batch {
             targets_m: Tensor::f_from_slice(&targets)?.f_to_device(device)?,
             weights_m: Tensor::f_from_slice(&weights)?.f_to_device(device)?,
         };
-        Ok(Self {
-            tokens,
-            targets,
-            num_predictions: lengths().sum(),
-            sum_context: lengths().map(|n| n * (n + 1) / 2).sum(),
-        })
+        Ok(Self { tokens, targets })
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sbp_core::{Example, RootSeed};
 use tch::{Kind, Tensor};
 
-use super::batch::{Batch, parts, total_weight};
+use super::batch::{Batch, parts};
 use crate::error::{Error, Result};
 use crate::loss::cross_entropy;
 use crate::model::dropout::Dropout;
@@ -18,16 +18,31 @@ use crate::model::transformer::{Last, Layer, Stream, embedded};
 use crate::model::{Dims, Parameters, is_fused};
 use crate::native::fused;
 
-/// What a step's sequences come to.
+/// What sequences of a step come to.
+#[derive(Default)]
 pub(super) struct StepGradients {
-    /// Nats per weighted token.
+    /// Their share of the step's nats per weighted token.
     pub(super) loss: f64,
-    /// Gradient of every parameter, by name, in `f32`.
+    /// Gradient of every parameter, by name, in `f32`; none at all where nothing weighs anything.
     pub(super) of: BTreeMap<String, Tensor>,
-    /// Predictions, weighted or not.
-    pub(super) num_predictions: u64,
-    /// Sum over predictions of the number of tokens each attends over.
-    pub(super) sum_context: u64,
+}
+
+impl StepGradients {
+    /// Adds those of other sequences.
+    pub(super) fn add(&mut self, other: Self) -> Result<()> {
+        self.loss += other.loss;
+        if self.of.is_empty() {
+            self.of = other.of;
+            return Ok(());
+        }
+        let _guard = tch::no_grad_guard();
+        for (name, grad) in other.of {
+            let held = self.of.get_mut(&name);
+            let held = held.ok_or_else(|| Error::Invalid(format!("{name} has no gradient")))?;
+            let _same = held.f_add_(&grad)?;
+        }
+        Ok(())
+    }
 }
 
 /// How steps of a model are differentiated.
@@ -47,40 +62,30 @@ pub(super) struct Differentiation<'a> {
 }
 
 impl Differentiation<'_> {
-    /// Loss and gradients of a step, counted from 1, computed in parts of at most `most_tokens` predictions.
-    pub(super) fn of_step(&self, step: u64, examples: &[Example]) -> Result<StepGradients> {
-        let total = total_weight(step, examples, &self.dims)?;
-        let mut sum = StepGradients { loss: 0.0, of: BTreeMap::new(), num_predictions: 0, sum_context: 0 };
-        for (index, part) in parts(examples, self.most_tokens).into_iter().enumerate() {
-            let batch = Batch::new(part, total, &self.rotary, self.parameters.device())?;
-            sum.num_predictions += batch.num_predictions;
-            sum.sum_context += batch.sum_context;
+    /// Loss and gradients of a numbered part of a step, computed `most_tokens` predictions at a time. The step is counted from
+    /// 1, and the weights of all its sequences sum to `total_weight`.
+    pub(super) fn of_part(
+        &self,
+        [step, part]: [u64; 2],
+        examples: &[Example],
+        total_weight: f64,
+    ) -> Result<StepGradients> {
+        let mut sum = StepGradients::default();
+        for (index, at_once) in parts(examples, self.most_tokens).into_iter().enumerate() {
+            let batch = Batch::new(at_once, total_weight, &self.rotary, self.parameters.device())?;
             if batch.targets.rows_m.numel() == 0 {
                 continue;
             }
             let (share, seed) = self.dropout;
-            let dropout = Dropout { share, seed, part: [step, index as u64] };
+            let dropout = Dropout { share, seed, part: [step, part << 32 | index as u64] };
             let sizes = || format!("{} tokens at once", batch.tokens.layout.num_tokens);
-            let (loss, grads) = self.of_part(&batch, &dropout).map_err(|error| error.in_step(step, sizes))?;
-            sum.loss += loss;
-            if sum.of.is_empty() {
-                sum.of = grads;
-            } else {
-                let _guard = tch::no_grad_guard();
-                for (name, grad) in grads {
-                    let held = sum
-                        .of
-                        .get_mut(&name)
-                        .ok_or_else(|| Error::Invalid(format!("{name} has no gradient")))?;
-                    let _same = held.f_add_(&grad)?;
-                }
-            }
+            sum.add(self.of_batch(&batch, &dropout).map_err(|error| error.in_step(step, sizes))?)?;
         }
         Ok(sum)
     }
 
-    /// A part's share of the loss, and its share of the gradient of every parameter.
-    fn of_part(&self, batch: &Batch, dropout: &Dropout) -> Result<(f64, BTreeMap<String, Tensor>)> {
+    /// A batch's share of the loss, and its share of the gradient of every parameter.
+    fn of_batch(&self, batch: &Batch, dropout: &Dropout) -> Result<StepGradients> {
         let Self { parameters, dims, kind, .. } = self;
         let start = {
             let _guard = tch::no_grad_guard();
@@ -107,7 +112,7 @@ impl Differentiation<'_> {
             let _same = table_grad_vd.f_index_add_(0, &batch.tokens.ids_n, &rows_nd)?;
         }
         trunk.grads.insert(EMBEDDING.to_owned(), table_grad_vd);
-        Ok((trunk.loss.f_double_value(&[])?, trunk.grads))
+        Ok(StepGradients { loss: trunk.loss.f_double_value(&[])?, of: trunk.grads })
     }
 
     /// One graph over all layers.

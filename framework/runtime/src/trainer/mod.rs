@@ -7,6 +7,7 @@
 mod batch;
 mod gradients;
 mod saver;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +16,14 @@ use std::time::Instant;
 
 use sbp_core::{Cost, Fingerprint, ModelConfig};
 use sbp_plugin::ports::{Start, TrainJob, TrainOutcome, TrainPoint};
+use sbp_plugin::team::Team;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use self::gradients::{Differentiation, StepGradients};
+use self::batch::{Counts, counts};
+use self::gradients::Differentiation;
 use self::saver::Saver;
+use self::sharing::{Sharing, sum_parts};
 use crate::checkpoint::{publish_folder, start_folder, write_json};
 use crate::error::{Error, Result};
 use crate::hub;
@@ -38,13 +42,21 @@ struct Finished {
     final_loss: f64,
 }
 
-/// Runs a job to its end, or to where its observer stops it.
-pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<TrainOutcome> {
+/// Runs a job to its end, or to where its observer stops it. Every process of the team does, and the leader alone writes.
+pub(crate) fn train(
+    job: TrainJob<'_>,
+    device: Device,
+    team: &dyn Team,
+) -> sbp_plugin::Result<TrainOutcome> {
+    // The leader may have been at work here alone.
+    team.meet()?;
     let finished = job.folder.join("checkpoint");
     let progress = Progress::new(job.folder, hub::config_json(job.model, job.vocab_size));
     if let Some(outcome) = already_finished(&finished, &job.identity)? {
         // A kill may have come between publishing the one and removing the other.
-        progress.remove()?;
+        if team.is_leader() {
+            progress.remove()?;
+        }
         return Ok(outcome);
     }
 
@@ -61,12 +73,16 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
         (None, Start::From(folder)) => start_from(folder, job.model, &dims, device)?,
     };
     parameters.require_grad()?;
-    let mut optimizer = Optimizer::new(job.optimizer, job.max_grad_norm, &parameters, &dims)?;
+    let sharing = Sharing::new(team, job.gradient_parts, &parameters)?;
+    let mut optimizer =
+        Optimizer::new(job.optimizer, job.max_grad_norm, &parameters, &dims, &|name| sharing.owns(name))?;
     if let Some(resumed) = resumed {
         optimizer.restore(&resumed.optimizer, resumed.state.step)?;
         state = resumed.state;
         // A kill may have come between saving it and keeping it.
-        progress.keep(state.step, &job.keep_checkpoints.names_at(state.step))?;
+        if team.is_leader() {
+            progress.keep(state.step, &job.keep_checkpoints.names_at(state.step))?;
+        }
         job.observer.resumed(state.step);
     }
 
@@ -81,22 +97,35 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
     };
     let mut saver = Saver::new(progress.clone(), state.step);
     let mut saved_at = Instant::now();
+    agree_on_start(team, state.step)?;
     while state.step < job.num_steps {
-        if job.observer.stop_requested() {
-            if saver.newest() != state.step {
-                saver.save(&state, &parameters, &optimizer, Vec::new())?;
-            }
+        let now = Now {
+            stop: job.observer.stop_requested(),
+            save: saved_at.elapsed().as_secs_f64() >= job.checkpoint_every_secs && saver.is_free(),
+        };
+        let now = now.agreed(team)?;
+        if (now.stop || now.save) && saver.newest() != state.step {
+            saver.save(&state, &parameters, sharing.whole_state(&optimizer)?, Vec::new())?;
+            saved_at = Instant::now();
+        }
+        if now.stop {
             saver.wait()?;
+            // What the leader wrote is there for all.
+            team.meet()?;
             let cost = Cost { tokens: state.tokens, flops: state.flops };
             return Ok(TrainOutcome::Stopped { step: state.step, cost, loss: state.loss });
         }
         let step = state.step + 1;
         let examples = job.batches.batch(state.step)?;
-        let gradients = differentiation.of_step(step, &examples)?;
+        let counts = counts(step, &examples, &dims)?;
+        let gradients = sum_parts(&sharing.parts(&examples), &|part, examples| {
+            differentiation.of_part([step, part], examples, counts.total_weight)
+        })?;
+        let own = sharing.summed(gradients.of)?;
+        let (loss, grad_norm) = sharing.loss_and_norm(gradients.loss, &own)?;
         let lr = job.peak_lr * job.schedule.share(state.step, job.schedule_steps);
-        let loss = gradients.loss;
-        let grad_norm = optimizer
-            .step(&gradients.of, lr)
+        optimizer
+            .step(&own, grad_norm, lr)
             .map_err(|error| error.in_step(step, || "the optimizer's step".to_owned()))?;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             saver.wait()?;
@@ -106,9 +135,10 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
             };
             return Err(Error::Diverged { step, loss, grad_norm, last_checkpoint }.into());
         }
+        sharing.spread(&parameters)?;
         state.step = step;
-        state.tokens += gradients.num_predictions;
-        state.flops += step_flops(job.model, job.vocab_size, &gradients);
+        state.tokens += counts.num_predictions;
+        state.flops += step_flops(job.model, job.vocab_size, counts);
         state.loss = loss;
         job.observer.step(&TrainPoint {
             step: state.step,
@@ -120,23 +150,66 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device) -> sbp_plugin::Result<Tra
             grad_norm,
         });
         let keep = job.keep_checkpoints.names_at(state.step);
-        let is_due = saved_at.elapsed().as_secs_f64() >= job.checkpoint_every_secs && saver.is_free();
-        if is_due || !keep.is_empty() {
-            saver.save(&state, &parameters, &optimizer, keep)?;
+        if !keep.is_empty() {
+            saver.save(&state, &parameters, sharing.whole_state(&optimizer)?, keep)?;
             saved_at = Instant::now();
         }
     }
     saver.wait()?;
 
     let cost = Cost { tokens: state.tokens, flops: state.flops };
-    let record = Finished { identity: job.identity, steps: state.step, cost, final_loss: state.loss };
+    if team.is_leader() {
+        publish(&job, &progress, &parameters, &state)?;
+    }
+    team.meet()?;
+    Ok(TrainOutcome::Finished { cost, final_loss: state.loss })
+}
+
+/// What is to be done before the next step.
+#[derive(Clone, Copy)]
+struct Now {
+    stop: bool,
+    save: bool,
+}
+
+impl Now {
+    /// What all processes do: stop if one is to, write a checkpoint if the leader says so.
+    fn agreed(self, team: &dyn Team) -> sbp_plugin::Result<Self> {
+        if team.is_alone() {
+            return Ok(self);
+        }
+        let all = team.exchange(&[u8::from(self.stop), u8::from(self.save)])?;
+        Ok(Self { stop: all.iter().any(|said| said[0] == 1), save: all[0][1] == 1 })
+    }
+}
+
+/// Every process has to go on from the same checkpoint.
+fn agree_on_start(team: &dyn Team, step: u64) -> sbp_plugin::Result<()> {
+    let all = team.exchange(&step.to_le_bytes())?;
+    match all.iter().position(|said| said != &all[0]) {
+        None => Ok(()),
+        Some(rank) => Err(format!(
+            "rank {rank} sees another checkpoint than rank 0: SBP_HOME has to be one folder that all processes share"
+        )
+        .into()),
+    }
+}
+
+/// Leaves the trained model, and removes what would have been gone on from.
+fn publish(
+    job: &TrainJob<'_>,
+    progress: &Progress,
+    parameters: &Parameters,
+    state: &State,
+) -> Result<()> {
+    let cost = Cost { tokens: state.tokens, flops: state.flops };
+    let record = Finished { identity: job.identity.clone(), steps: state.step, cost, final_loss: state.loss };
     let unfinished = job.folder.join("checkpoint.unfinished");
     start_folder(&unfinished)?;
-    hub::export(&unfinished, job.model, job.vocab_size, &parameters)?;
+    hub::export(&unfinished, job.model, job.vocab_size, parameters)?;
     write_json(&unfinished.join("training.json"), &record)?;
-    publish_folder(&unfinished, &finished)?;
-    progress.remove()?;
-    Ok(TrainOutcome::Finished { cost, final_loss: state.loss })
+    publish_folder(&unfinished, &job.folder.join("checkpoint"))?;
+    progress.remove()
 }
 
 /// The outcome of a job whose checkpoint is in place.
@@ -181,7 +254,7 @@ fn start_from(folder: &Path, model: &ModelConfig, dims: &Dims, device: Device) -
 }
 
 /// Model FLOPs of a step, by the formula of [`ModelConfig`] at the mean context of its predictions.
-fn step_flops(model: &ModelConfig, vocab_size: usize, step: &StepGradients) -> f64 {
+fn step_flops(model: &ModelConfig, vocab_size: usize, step: Counts) -> f64 {
     let mean_context = step.sum_context as f64 / step.num_predictions as f64;
     (model.train_flops_per_token(vocab_size, mean_context) * step.num_predictions as f64).round()
 }

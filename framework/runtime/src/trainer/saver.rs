@@ -4,11 +4,11 @@
 
 use std::thread::{Builder, JoinHandle};
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
+use super::sharing::copy_of;
 use crate::error::{Error, Result};
 use crate::model::Parameters;
-use crate::optim::Optimizer;
 use crate::progress::{Progress, State};
 
 /// Writes one checkpoint at a time.
@@ -34,7 +34,8 @@ impl Saver {
         self.writing.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Starts to write a checkpoint, to be kept under these names, once the one before it is done.
+    /// Starts to write a checkpoint, to be kept under these names, once the one before it is done. Without the optimizer's
+    /// state, another process does.
     ///
     /// # Errors
     /// When the one before it could not be written.
@@ -42,13 +43,14 @@ impl Saver {
         &mut self,
         state: &State,
         parameters: &Parameters,
-        optimizer: &Optimizer,
+        moments: Option<Vec<(String, Tensor)>>,
         keep: Vec<String>,
     ) -> Result<()> {
         self.wait()?;
-        let weights = parameters.iter().map(|(name, it)| copied(name, it)).collect::<Result<Vec<_>>>()?;
-        let moments = optimizer.state();
-        let moments = moments.iter().map(|(name, it)| copied(name, it)).collect::<Result<Vec<_>>>()?;
+        self.newest = state.step;
+        let Some(moments) = moments else { return Ok(()) };
+        let weights = parameters.iter().map(|(name, it)| Ok((name.to_owned(), copy_of(it)?)));
+        let weights = weights.collect::<Result<Vec<_>>>()?;
         let (progress, state, step) = (self.progress.clone(), state.clone(), state.step);
         let write = move || {
             progress.save(
@@ -61,7 +63,6 @@ impl Saver {
         let thread = Builder::new().name("checkpoint".to_owned()).spawn(write);
         self.writing =
             Some(thread.map_err(|error| Error::Io { path: self.progress.path(step), source: error })?);
-        self.newest = step;
         Ok(())
     }
 
@@ -83,12 +84,4 @@ impl Drop for Saver {
     fn drop(&mut self) {
         let _ended = self.writing.take().map(JoinHandle::join);
     }
-}
-
-/// A copy that training does not change.
-fn copied(name: &str, tensor: &Tensor) -> Result<(String, Tensor)> {
-    let _guard = tch::no_grad_guard();
-    let mut copy = Tensor::f_empty(tensor.size(), (tensor.kind(), Device::Cpu))?;
-    copy.f_copy_(tensor)?;
-    Ok((name.to_owned(), copy))
 }

@@ -5,9 +5,12 @@ use std::fs;
 use sbp_core::{Example, Markers, RootSeed, TokenId};
 use sbp_plugin::ports::{BatchSource, KeepCheckpoints, LanguageModel, Precision, TrainObserver};
 use sbp_plugin::slots::schedule::Schedule;
+use sbp_plugin::team::Solo;
+use sbp_testkit::ThreadTeam;
 use tch::{Kind, Tensor};
 
-use super::batch::total_weight;
+use super::batch::counts;
+use super::gradients::StepGradients;
 use super::*;
 use crate::language_model::OpenedModel;
 use crate::model::Tokens;
@@ -69,6 +72,7 @@ struct Setting<'a> {
     optimizer: Tested,
     peak_lr: f64,
     identity: &'a str,
+    gradient_parts: Option<usize>,
     tokens_per_microbatch: Option<usize>,
     dropout: f64,
     checkpoint_every_secs: f64,
@@ -82,6 +86,7 @@ fn setting(tied: bool) -> Setting<'static> {
         optimizer: Tested::AdamW,
         peak_lr: 1e-2,
         identity: "job",
+        gradient_parts: None,
         tokens_per_microbatch: None,
         dropout: 0.0,
         checkpoint_every_secs: f64::INFINITY,
@@ -90,6 +95,15 @@ fn setting(tied: bool) -> Setting<'static> {
 }
 
 fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::Result<TrainOutcome> {
+    run_as(&Solo::default(), setting, folder, watch)
+}
+
+fn run_as(
+    team: &dyn Team,
+    setting: &Setting<'_>,
+    folder: &Path,
+    watch: &mut Watch,
+) -> sbp_plugin::Result<TrainOutcome> {
     let job = TrainJob {
         model: &setting.model,
         vocab_size: 50,
@@ -103,6 +117,7 @@ fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::R
         batches: &mut Repeated,
         identity: Fingerprint::of_bytes(setting.identity.as_bytes()),
         folder,
+        gradient_parts: setting.gradient_parts,
         tokens_per_microbatch: setting.tokens_per_microbatch,
         recompute_activations: false,
         precision: Precision::Fp32,
@@ -111,7 +126,7 @@ fn run(setting: &Setting<'_>, folder: &Path, watch: &mut Watch) -> sbp_plugin::R
         keep_checkpoints: &setting.keep_checkpoints,
         observer: watch,
     };
-    train(job, Device::Cpu)
+    train(job, Device::Cpu, team)
 }
 
 fn weights(folder: &Path) -> Vec<u8> {
@@ -154,6 +169,13 @@ fn differentiation(parameters: &Parameters, dims: Dims) -> Differentiation<'_> {
     Differentiation { parameters, dims, rotary, most_tokens: None, kind, recompute: false, dropout }
 }
 
+impl Differentiation<'_> {
+    /// A whole step by one process.
+    fn of_step(&self, step: u64, examples: &[Example]) -> Result<StepGradients> {
+        self.of_part([step, 0], examples, counts(step, examples, &self.dims)?.total_weight)
+    }
+}
+
 fn tiny_parameters(tied: bool) -> (Dims, Parameters) {
     let dims = Dims::new(&tiny_model(tied), 50).unwrap();
     let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
@@ -173,8 +195,6 @@ fn gradients_equal_those_of_plain_autograd() {
         let whole = plain.of_step(1, &examples).unwrap();
         let in_parts = Differentiation { most_tokens: Some(20), ..differentiation(&parameters, dims) };
         let in_parts = in_parts.of_step(1, &examples).unwrap();
-        assert_eq!(whole.num_predictions, in_parts.num_predictions);
-        assert_eq!(whole.sum_context, in_parts.sum_context);
 
         let (mut sum, mut total) = (Tensor::from(0.0_f32), 0.0);
         for example in &examples {
@@ -345,6 +365,7 @@ fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
             batches: &mut Repeated,
             identity: Fingerprint::of_bytes(b"job"),
             folder: folder.path(),
+            gradient_parts: None,
             tokens_per_microbatch: None,
             recompute_activations: false,
             precision: Precision::Fp32,
@@ -353,7 +374,7 @@ fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
             keep_checkpoints: &KeepCheckpoints::default(),
             observer: &mut Kill(12),
         };
-        train(job, Device::Cpu).map_err(|error| error.to_string())
+        train(job, Device::Cpu, &Solo::default()).map_err(|error| error.to_string())
     });
     assert!(killed.is_err());
     let mut watch = Watch::default();
@@ -426,7 +447,7 @@ fn what_was_trained_opens_and_predicts_its_documents() {
 #[test]
 fn examples_that_cannot_be_trained_on_are_named() {
     let dims = Dims::new(&tiny_model(true), 50).unwrap();
-    let message = |example: Example| total_weight(3, &[example], &dims).unwrap_err().to_string();
+    let message = |example: Example| counts(3, &[example], &dims).unwrap_err().to_string();
     let document = |tokens: Vec<TokenId>| Example { loss_weights: vec![0.0; tokens.len()], tokens };
     assert_eq!(
         message(document(vec![1; 34])),
@@ -458,11 +479,11 @@ fn with_a_base_width_a_step_changes_logits_alike_at_every_width() {
             let dims = Dims::new(&model, 50).unwrap();
             let parameters = Parameters::fresh(&dims, RootSeed(4).stream("init", &[]), Device::Cpu).unwrap();
             parameters.require_grad().unwrap();
-            let mut optimizer = Optimizer::new(&Tested::AdamW, None, &parameters, &dims).unwrap();
+            let mut optimizer = Optimizer::new(&Tested::AdamW, None, &parameters, &dims, &|_| true).unwrap();
             let how = differentiation(&parameters, dims);
             for step in 0..steps {
                 let gradients = how.of_step(step + 1, &Repeated.batch(step).unwrap()).unwrap();
-                optimizer.step(&gradients.of, 1e-2).unwrap();
+                optimizer.step(&gradients.of, 1.0, 1e-2).unwrap();
             }
             hub::export(folder.path(), &model, 50, &parameters).unwrap();
             let mut opened = OpenedModel::open(folder.path(), Precision::Fp32, Device::Cpu).unwrap();
@@ -517,19 +538,71 @@ fn kept_checkpoints_stay_and_open_as_models() {
     }
 }
 
+/// A job of several processes: what they saw, and the bytes of the model.
+fn team_of(size: usize, setting: &Setting<'_>, stop_after: Option<u64>, folder: &Path) -> Vec<Watch> {
+    ThreadTeam::run(size, |team| {
+        tch::set_num_threads(1);
+        let mut watch = Watch { stop_after, ..Watch::default() };
+        run_as(team.as_ref(), setting, folder, &mut watch).unwrap();
+        watch
+    })
+}
+
 #[test]
-fn a_job_goes_on_when_its_steps_are_computed_in_other_parts() {
-    let (straight, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut whole = Watch::default();
-    run(&setting(true), straight.path(), &mut whole).unwrap();
-    let mut watch = Watch { stop_after: Some(7), ..Watch::default() };
-    run(&setting(true), folder.path(), &mut watch).unwrap();
-    let in_parts = Setting { tokens_per_microbatch: Some(15), ..setting(true) };
-    let mut rest = Watch::default();
-    run(&in_parts, folder.path(), &mut rest).unwrap();
-    assert_eq!(rest.resumed_at, Some(7));
-    for (point, expected) in rest.points.iter().zip(&whole.points[7..]) {
-        assert_eq!((point.tokens, point.lr), (expected.tokens, expected.lr));
-        assert!((point.loss - expected.loss).abs() < 1e-3, "step {}", point.step);
+fn processes_train_as_one_does() {
+    for (optimizer, tied) in [(Tested::AdamW, true), (Tested::AdamW, false), (Tested::Muon, false)] {
+        let setting = Setting { optimizer, ..setting(tied) };
+        let alone = tempfile::tempdir().unwrap();
+        let [one] = <[Watch; 1]>::try_from(team_of(1, &setting, None, alone.path())).ok().unwrap();
+        for size in [2, 3] {
+            let folder = tempfile::tempdir().unwrap();
+            let watches = team_of(size, &setting, None, folder.path());
+            for watch in &watches {
+                assert_eq!(watch.points, watches[0].points, "processes see the same");
+            }
+            for (found, expected) in watches[0].points.iter().zip(&one.points) {
+                assert_eq!((found.tokens, found.flops, found.lr), (expected.tokens, expected.flops, expected.lr));
+                assert!((found.loss - expected.loss).abs() < 1e-3, "{found:?}, {expected:?}");
+            }
+        }
     }
+}
+
+#[test]
+fn with_parts_in_a_fixed_order_any_number_of_processes_trains_the_same_bits() {
+    for optimizer in [Tested::AdamW, Tested::Muon] {
+        let setting =
+            Setting { optimizer, gradient_parts: Some(4), dropout: 0.1, ..setting(false) };
+        let trained = |size| {
+            let folder = tempfile::tempdir().unwrap();
+            let watches = team_of(size, &setting, None, folder.path());
+            (weights(folder.path()), watches[0].points.clone())
+        };
+        let one = trained(1);
+        assert_eq!(trained(2), one);
+        assert_eq!(trained(4), one);
+    }
+}
+
+#[test]
+fn a_job_goes_on_with_another_number_of_processes() {
+    let setting = Setting { gradient_parts: Some(4), ..setting(true) };
+    let straight = tempfile::tempdir().unwrap();
+    team_of(1, &setting, None, straight.path());
+    let folder = tempfile::tempdir().unwrap();
+    for (size, stop_after) in [(4, Some(5)), (1, Some(9)), (2, Some(14)), (4, None)] {
+        let watches = team_of(size, &setting, stop_after, folder.path());
+        assert!(watches.iter().all(|watch| watch.resumed_at == watches[0].resumed_at));
+    }
+    assert_eq!(weights(folder.path()), weights(straight.path()));
+}
+
+#[test]
+fn parts_that_cannot_be_shared_out_are_refused() {
+    let setting = Setting { gradient_parts: Some(4), ..setting(true) };
+    let folder = tempfile::tempdir().unwrap();
+    let refused = ThreadTeam::run(3, |team| {
+        run_as(team.as_ref(), &setting, folder.path(), &mut Watch::default()).unwrap_err().to_string()
+    });
+    assert!(refused[2].contains("gradient_parts is 4") && refused[2].contains("3 processes"), "{}", refused[2]);
 }

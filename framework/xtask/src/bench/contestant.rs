@@ -28,7 +28,7 @@ pub(super) fn run(command: &mut Command) -> Result<Outcome> {
     read(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| format!("{command:?} printed no result"))
 }
 
-fn read(text: &str) -> Option<Outcome> {
+pub(super) fn read(text: &str) -> Option<Outcome> {
     let mut outcome = Outcome { losses: vec![], seconds: vec![], peak_mib: f64::NAN, numbers: vec![] };
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();

@@ -5,9 +5,11 @@ mod entry;
 mod eval;
 mod generate;
 mod pairs;
+mod scale;
 mod train;
 
 pub(crate) use eval::eval;
 pub(crate) use generate::generate;
 pub(crate) use pairs::pairs;
+pub(crate) use scale::scale;
 pub(crate) use train::train;

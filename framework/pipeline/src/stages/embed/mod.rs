@@ -5,17 +5,20 @@ mod storage;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use sbp_core::Cost;
+use sbp_core::{Cost, Document};
 use sbp_plugin::Selected;
 use sbp_plugin::ports::Precision;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots;
 use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
+use sbp_plugin::team::Pieces;
 use sbp_recipe::Storage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::shards::Shards;
 use self::storage::StorageRecall;
 pub(crate) use self::storage::row_bytes;
 use super::corpus::CorpusData;
@@ -83,8 +86,9 @@ pub(crate) fn make(
         "base": base.map(|base| &base.fingerprint),
         "storage": storage,
     });
-    let artifact = study.make(&label, "embed", &inputs, &mut |study, folder| {
-        let (embeddings, cost) = embed(study, embedder.as_mut(), corpus, tokens, base, &label, folder)?;
+    let artifact = study.share(&label, "embed", &inputs, &mut |study, folder| {
+        let found = embed(study, embedder.as_mut(), corpus, tokens, base, &label, folder)?;
+        let Some((embeddings, cost)) = found else { return Ok(()) };
         let bytes = storage::encode(&embeddings, storage);
         let recall = match storage {
             Storage::F32 => None,
@@ -117,7 +121,8 @@ pub(crate) fn make(
     Ok(Embedded { embeddings: storage::decode(&bytes, dim, stored.storage), artifact, cost, stored })
 }
 
-/// Embeds in shards, of which those of an earlier attempt are used again.
+/// Embeds in shards, of which those of an earlier attempt are used again. Each process takes the next that nobody has; the
+/// leader has all in the end.
 fn embed(
     study: &mut Study<'_>,
     embedder: &mut dyn Embedder,
@@ -126,8 +131,9 @@ fn embed(
     base: Option<&Artifact>,
     label: &str,
     folder: &Path,
-) -> Result<(Embeddings, Cost)> {
+) -> Result<Option<(Embeddings, Cost)>> {
     let fail = failed(label);
+    let team = Arc::clone(&study.team);
     embedder.prepare(&corpus.pretrain).map_err(&fail)?;
     let mut model = match base {
         Some(base) => Some(study.runtime.open(&base.file("checkpoint"), Precision::Fp32).map_err(&fail)?),
@@ -136,7 +142,7 @@ fn embed(
     let total = corpus.pretrain.len();
     let runtime = &mut *study.runtime;
     let reporter = &mut study.watch.reporter;
-    let (embeddings, cost) = shards::embed(folder, &corpus.pretrain, SHARD, &mut |first, documents| {
+    let mut embed_shard = |first: usize, documents: &[Document]| {
         if reporter.stop_requested() {
             return Err(Error::Stopped { stage: label.to_owned() });
         }
@@ -167,6 +173,16 @@ fn embed(
         let embeddings = embedder.embed(documents, &mut context).map_err(&fail)?;
         cost.add(model.as_mut().map(|model| model.take_cost()).unwrap_or_default());
         Ok((embeddings, cost))
-    })?;
-    Ok((embedder.finish(embeddings).map_err(&fail)?, cost))
+    };
+    let shards = Shards { folder, documents: &corpus.pretrain, size: SHARD };
+    let pieces = Pieces::new(team.as_ref(), shards.count());
+    while let Some(number) = pieces.take().map_err(&fail)? {
+        shards.embed(number, &mut embed_shard)?;
+    }
+    team.meet().map_err(&fail)?;
+    if !team.is_leader() {
+        return Ok(None);
+    }
+    let (embeddings, cost) = shards.all(&mut embed_shard)?;
+    Ok(Some((embedder.finish(embeddings).map_err(&fail)?, cost)))
 }

@@ -11,42 +11,67 @@ use crate::{Error, Result, files};
 /// Embeds the documents that begin at a place.
 type EmbedShard<'a> = dyn FnMut(usize, &[Document]) -> Result<(Embeddings, Cost)> + 'a;
 
-/// Rows of all documents and what they cost, `size` documents a shard. Shards that are in `folder` already are used again.
-pub(super) fn embed(
-    folder: &Path,
-    documents: &[Document],
-    size: usize,
-    embed_shard: &mut EmbedShard<'_>,
-) -> Result<(Embeddings, Cost)> {
-    files::create_folder(&shards_of(folder))?;
-    let mut all = Embeddings { dim: 1, rows: Vec::new() };
-    let mut total = Cost::default();
-    for (number, documents) in documents.chunks(size).enumerate() {
-        let first = number * size;
-        let path = shards_of(folder).join(format!("{first:09}-{}.rows", documents.len()));
-        let (embeddings, cost) = match read(&path, documents.len())? {
-            Some(shard) => shard,
-            None => {
-                let shard = embed_shard(first, documents)?;
-                write(&path, &shard.0, shard.1)?;
-                shard
-            }
-        };
-        if !all.is_empty() && embeddings.dim != all.dim {
-            let reason = format!("rows of {} numbers after rows of {}", embeddings.dim, all.dim);
-            return Err(files::invalid(&path, &reason));
-        }
-        all.dim = embeddings.dim;
-        all.rows.extend(embeddings.rows);
-        total.add(cost);
+/// The documents of a corpus, `size` a shard. Shards that are in `folder` already are used again.
+pub(super) struct Shards<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) documents: &'a [Document],
+    pub(super) size: usize,
+}
+
+impl Shards<'_> {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.documents.len().div_ceil(self.size)
     }
-    Ok((all, total))
+
+    fn shard(&self, number: usize) -> (usize, &[Document], PathBuf) {
+        let first = number * self.size;
+        let documents = &self.documents[first..self.documents.len().min(first + self.size)];
+        let path = shards_of(self.folder).join(format!("{first:09}-{}.rows", documents.len()));
+        (first, documents, path)
+    }
+
+    /// Rows of a shard and what they cost, embedded if they are not there.
+    pub(super) fn embed(
+        &self,
+        number: usize,
+        embed_shard: &mut EmbedShard<'_>,
+    ) -> Result<(Embeddings, Cost)> {
+        let (first, documents, path) = self.shard(number);
+        if let Some(shard) = read(&path, documents.len())? {
+            return Ok(shard);
+        }
+        files::create_folder(&shards_of(self.folder))?;
+        let shard = embed_shard(first, documents)?;
+        write(&path, &shard.0, shard.1)?;
+        Ok(shard)
+    }
+
+    /// Rows of all documents and what they cost.
+    pub(super) fn all(&self, embed_shard: &mut EmbedShard<'_>) -> Result<(Embeddings, Cost)> {
+        let mut all = Embeddings { dim: 1, rows: Vec::new() };
+        let mut total = Cost::default();
+        for number in 0..self.count() {
+            let (embeddings, cost) = self.embed(number, embed_shard)?;
+            if !all.is_empty() && embeddings.dim != all.dim {
+                let reason = format!("rows of {} numbers after rows of {}", embeddings.dim, all.dim);
+                return Err(files::invalid(&self.shard(number).2, &reason));
+            }
+            all.dim = embeddings.dim;
+            all.rows.extend(embeddings.rows);
+            total.add(cost);
+        }
+        Ok((all, total))
+    }
 }
 
 /// Removes the shards, once their rows are elsewhere.
 pub(super) fn remove(folder: &Path) -> Result<()> {
     let shards = shards_of(folder);
-    fs::remove_dir_all(&shards).map_err(Error::file("remove", &shards))
+    if shards.exists() {
+        fs::remove_dir_all(&shards).map_err(Error::file("remove", &shards))?;
+    }
+    Ok(())
 }
 
 fn shards_of(folder: &Path) -> PathBuf {
@@ -94,7 +119,9 @@ mod tests {
     /// A row for each document, and which shards had to be embedded, up to a stop.
     fn run(folder: &Path, size: usize, stop_at: usize) -> (Result<(Embeddings, Cost)>, Vec<usize>) {
         let mut embedded = Vec::new();
-        let outcome = embed(folder, &documents(), size, &mut |first, documents| {
+        let documents = documents();
+        let shards = Shards { folder, documents: &documents, size };
+        let outcome = shards.all(&mut |first, documents| {
             if first >= stop_at {
                 return Err(Error::Stopped { stage: "embed".to_owned() });
             }

@@ -5,9 +5,12 @@ mod parts;
 mod recall;
 mod shards;
 
+use std::sync::Arc;
+
 use sbp_core::{Pair, RootSeed};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::retriever::SearchContext;
+use sbp_plugin::team::Pieces;
 use sbp_recipe::Synthesis;
 use serde_json::json;
 
@@ -64,18 +67,19 @@ pub(crate) fn make(
         "symmetric": section.symmetric,
         "seed": seed,
     });
-    let artifact = study.make(&label, "pair", &inputs, &mut |study, folder| {
+    let artifact = study.share(&label, "pair", &inputs, &mut |study, folder| {
         let fail = failed(&label);
         let context = BuildContext { seed };
         let mut retriever = selected.build(&context).map_err(&fail)?;
         let found_before = folder.join("neighbors");
         files::create_folder(&found_before)?;
-        let scratch = folder.join("index");
+        let team = Arc::clone(&study.team);
+        // An index is for one process.
+        let scratch = folder.join(format!("index-{}", team.rank()));
         let _ = std::fs::remove_dir_all(&scratch);
         files::create_folder(&scratch)?;
         let rows: Vec<u32> = (0..corpus.pretrain.len() as u32).collect();
         let stream = |name: &str, index: u32| RootSeed(seed).stream(name, &[u64::from(index)]);
-        let mut pairing = Pairing::new(section, &corpus.pretrain, &context).map_err(&fail)?;
         let mut search_context = SearchContext {
             top_k: study.runtime.top_k(),
             documents: &corpus.pretrain,
@@ -84,32 +88,31 @@ pub(crate) fn make(
         };
         // An index is built anew by every attempt: it takes a share of the time that searching takes.
         retriever.prepare(&embedded.embeddings, &mut search_context).map_err(&fail)?;
-        if let Some(choice) = &choice {
+        if let Some(choice) = choice.as_ref().filter(|_| team.is_leader()) {
             study.watch.reporter.show(&format!("  {label}: {choice}"));
         }
         let is_approximate = caught(&label, || Ok(retriever.is_approximate()))?;
-        let mut sample = is_approximate.then(|| RecallSample::new(rows.len(), section.neighbors, seed));
-        for queries in rows.chunks(QUERIES_AT_ONCE) {
-            if !shards::are_there(&found_before, queries) && study.watch.reporter.stop_requested() {
-                return Err(Error::Stopped { stage: label.clone() });
-            }
+        let shards: Vec<&[u32]> = rows.chunks(QUERIES_AT_ONCE).collect();
+        let mut find = |study: &mut Study<'_>, queries: &[u32]| {
             let mut search_context = SearchContext {
                 top_k: study.runtime.top_k(),
                 documents: &corpus.pretrain,
                 scratch: &scratch,
                 rng: stream("retrieve", queries[0]),
             };
-            let found = shards::neighbors(&found_before, queries, rows.len(), || {
+            shards::neighbors(&found_before, queries, rows.len(), || {
                 retriever
                     .neighbors(&embedded.embeddings, queries, section.neighbors, &mut search_context)
                     .map_err(&fail)
-            })?;
-            for (&query, neighbors) in queries.iter().zip(&found) {
-                pairing.add(query, neighbors);
-                if let Some(sample) = &mut sample {
-                    sample.note(query, neighbors);
-                }
+            })
+        };
+        let pieces = Pieces::new(team.as_ref(), shards.len());
+        while let Some(number) = pieces.take().map_err(&fail)? {
+            let queries = shards[number];
+            if !shards::are_there(&found_before, queries) && study.watch.reporter.stop_requested() {
+                return Err(Error::Stopped { stage: label.clone() });
             }
+            find(study, queries)?;
             study.watch.reporter.progress(&Progress {
                 stage: &label,
                 done: u64::from(queries[queries.len() - 1]) + 1,
@@ -121,6 +124,22 @@ pub(crate) fn make(
                 loss: None,
                 dropped: None,
             });
+        }
+        team.meet().map_err(&fail)?;
+        if !team.is_leader() {
+            drop(retriever);
+            return std::fs::remove_dir_all(&scratch).map_err(Error::file("remove", &scratch));
+        }
+        let mut pairing = Pairing::new(section, &corpus.pretrain, &context).map_err(&fail)?;
+        let mut sample = is_approximate.then(|| RecallSample::new(rows.len(), section.neighbors, seed));
+        for queries in shards {
+            let found = find(study, queries)?;
+            for (&query, neighbors) in queries.iter().zip(&found) {
+                pairing.add(query, neighbors);
+                if let Some(sample) = &mut sample {
+                    sample.note(query, neighbors);
+                }
+            }
         }
         drop(retriever);
         std::fs::remove_dir_all(&scratch).map_err(Error::file("remove", &scratch))?;

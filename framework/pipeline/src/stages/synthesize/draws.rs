@@ -1,9 +1,10 @@
 //! Draws on the disk: each as a line as soon as it ends, and in shards of many once these are whole.
 //!
-//! While a shard is made its draws are appended to `draws/000000.part` in whatever order they end; a line that a kill cut
-//! short is taken off again. A whole shard is `draws/000000.jsonl`, in the order of its requests.
+//! While a shard is made its draws are appended to `draws/000000.part` in whatever order they end, by other processes than the
+//! leader to `draws/000000.part-<rank>`; a line that a kill cut short is taken off again. A whole shard is
+//! `draws/000000.jsonl`, in the order of its requests.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -54,29 +55,55 @@ impl Tally {
 /// A shard under way.
 pub(super) struct Shard {
     part: PathBuf,
-    whole: PathBuf,
     file: File,
     /// Draws that are there, by seed document and draw.
-    records: HashMap<(DocId, u32), Record>,
+    records: BTreeMap<(DocId, u32), Record>,
     tally: Tally,
 }
 
 impl Shard {
-    /// The draws of a whole shard, if it is one.
-    pub(super) fn read_whole(folder: &Path, number: usize) -> Result<Option<Vec<Record>>> {
-        let path = folder.join(format!("{number:06}.jsonl"));
-        if path.exists() { files::read_lines(&path).map(Some) } else { Ok(None) }
+    /// Whether a shard is whole.
+    pub(super) fn is_whole(folder: &Path, number: usize) -> bool {
+        whole(folder, number).exists()
     }
 
-    /// Opens a shard with what an earlier attempt left.
+    /// The draws of a whole shard.
+    pub(super) fn read_whole(folder: &Path, number: usize) -> Result<Vec<Record>> {
+        files::read_lines(&whole(folder, number))
+    }
+
+    /// Opens a shard with what an earlier attempt left, of whatever processes.
     pub(super) fn open(folder: &Path, number: usize) -> Result<Self> {
-        let part = folder.join(format!("{number:06}.part"));
+        let mut shard = Self::open_file(folder.join(format!("{number:06}.part")))?;
+        shard.add_others(folder, number)?;
+        Ok(shard)
+    }
+
+    /// Opens what a process other than the leader adds to a shard.
+    pub(super) fn open_beside(folder: &Path, number: usize, rank: usize) -> Result<Self> {
+        Self::open_file(folder.join(format!("{number:06}.part-{rank}")))
+    }
+
+    /// Takes in what other processes added.
+    fn add_others(&mut self, folder: &Path, number: usize) -> Result<()> {
+        for path in others(folder, number)? {
+            for (place, record) in Self::open_file(path)?.records {
+                if !self.records.contains_key(&place) {
+                    self.tally.add(&record);
+                    self.records.insert(place, record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_file(part: PathBuf) -> Result<Self> {
         let left = if part.exists() {
             std::fs::read(&part).map_err(Error::file("read", &part))?
         } else {
             Vec::new()
         };
-        let (mut records, mut tally) = (HashMap::new(), Tally::default());
+        let (mut records, mut tally) = (BTreeMap::new(), Tally::default());
         let mut whole = 0;
         for line in left.split_inclusive(|byte| *byte == b'\n') {
             let record: Option<Record> = serde_json::from_slice(line).ok();
@@ -88,12 +115,12 @@ impl Shard {
         let file = OpenOptions::new().create(true).append(true).open(&part);
         let file = file.map_err(Error::file("open", &part))?;
         file.set_len(whole).map_err(Error::file("shorten", &part))?;
-        Ok(Self { whole: folder.join(format!("{number:06}.jsonl")), part, file, records, tally })
+        Ok(Self { part, file, records, tally })
     }
 
     /// Whether a draw is there.
-    pub(super) fn has(&self, seed: DocId, draw: u32) -> bool {
-        self.records.contains_key(&(seed, draw))
+    pub(super) fn has(&self, place: (DocId, u32)) -> bool {
+        self.records.contains_key(&place)
     }
 
     /// Counts of the draws that are there.
@@ -111,17 +138,44 @@ impl Shard {
         Ok(())
     }
 
-    /// The draws in the order they were asked for, all of which must be there; keeps no more than `room` training tokens of
-    /// them, and makes the shard whole.
-    pub(super) fn finish(mut self, order: &[(DocId, u32)], room: u64) -> Result<Vec<Record>> {
+    /// Makes the shard whole: the draws in the order they were asked for, all of which must be there, by this process or others;
+    /// no more than `room` training tokens of them are kept.
+    pub(super) fn finish(
+        mut self,
+        folder: &Path,
+        number: usize,
+        order: &[(DocId, u32)],
+        room: u64,
+    ) -> Result<()> {
+        self.add_others(folder, number)?;
         let records = order.iter().filter_map(|place| self.records.remove(place));
         let mut records: Vec<Record> = records.collect();
         debug_assert_eq!(records.len(), order.len(), "a draw is missing");
         keep_no_more_than(room, &mut records);
-        files::write_lines(&self.whole, &records)?;
-        std::fs::remove_file(&self.part).map_err(Error::file("remove", &self.part))?;
-        Ok(records)
+        files::write_lines(&whole(folder, number), &records)?;
+        for part in others(folder, number)?.iter().chain([&self.part]) {
+            std::fs::remove_file(part).map_err(Error::file("remove", part))?;
+        }
+        Ok(())
     }
+}
+
+fn whole(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("{number:06}.jsonl"))
+}
+
+/// What processes other than the leader added to a shard.
+fn others(folder: &Path, number: usize) -> Result<Vec<PathBuf>> {
+    let beginning = format!("{number:06}.part-");
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::file("read", folder))? {
+        let entry = entry.map_err(Error::file("read", folder))?;
+        if entry.file_name().to_string_lossy().starts_with(&beginning) {
+            others.push(entry.path());
+        }
+    }
+    others.sort();
+    Ok(others)
 }
 
 /// Keeps draws until they have `room` training tokens: what goes beyond is cut off the one that gets there, and those after
@@ -170,18 +224,37 @@ mod tests {
             let mut shard = Shard::open(folder.path(), 0).unwrap();
             assert_eq!(shard.records.len(), usize::from(cut >= first) + usize::from(cut >= whole.len()));
             for (seed, draw) in order {
-                if !shard.has(seed, draw) {
+                if !shard.has((seed, draw)) {
                     shard.add(record(seed.0, draw)).unwrap();
                 }
             }
-            assert!(Shard::read_whole(folder.path(), 0).unwrap().is_none());
-            let finished = shard.finish(&order, 1000).unwrap();
-            let found: Vec<_> = finished.iter().map(|it| (it.document.seed, it.document.draw)).collect();
-            assert_eq!(found, order);
-            assert_eq!(Shard::read_whole(folder.path(), 0).unwrap(), Some(finished));
+            assert!(!Shard::is_whole(folder.path(), 0));
+            shard.finish(folder.path(), 0, &order, 1000).unwrap();
+            assert_eq!(places(folder.path()), order);
             assert!(!part.exists());
             std::fs::remove_file(folder.path().join("000000.jsonl")).unwrap();
         }
+    }
+
+    fn places(folder: &Path) -> Vec<(DocId, u32)> {
+        let whole = Shard::read_whole(folder, 0).unwrap();
+        whole.iter().map(|it| (it.document.seed, it.document.draw)).collect()
+    }
+
+    #[test]
+    fn processes_add_to_one_shard_and_what_they_left_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = [(DocId(1), 0), (DocId(2), 0), (DocId(3), 0), (DocId(4), 0)];
+        for (rank, seed) in [(1, 3), (5, 1)] {
+            Shard::open_beside(folder.path(), 0, rank).unwrap().add(record(seed, 0)).unwrap();
+        }
+        let mut leader = Shard::open(folder.path(), 0).unwrap();
+        assert_eq!(order.map(|place| leader.has(place)), [true, false, true, false]);
+        leader.add(record(4, 0)).unwrap();
+        Shard::open_beside(folder.path(), 0, 1).unwrap().add(record(2, 0)).unwrap();
+        leader.finish(folder.path(), 0, &order, 1000).unwrap();
+        assert_eq!(places(folder.path()), order);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -8,12 +8,14 @@ mod draws;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sbp_core::{Cost, DocId, RootSeed, SyntheticDocument};
 use sbp_plugin::ports::{Completion, Tokenizer as _};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
 use sbp_plugin::slots::synthesizer::Request;
+use sbp_plugin::team::Pieces;
 use sbp_recipe::SynthesizerSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -97,8 +99,12 @@ pub(crate) fn make(study: &mut Study<'_>, from: Sources<'_>, wanted: u64, seed: 
         "wanted": wanted,
         "seed": seed,
     });
-    let artifact = study.make(&label, "synthesize", &inputs, &mut |study, folder| {
-        let summary = sample(study, from, wanted, seed, &label, folder)?;
+    let artifact = study.share(&label, "synthesize", &inputs, &mut |study, folder| {
+        let made = sample(study, from, wanted, seed, &label, folder)?;
+        if !study.team.is_leader() {
+            return Ok(());
+        }
+        let summary = made.finish(folder, from.tokens, &failed(&label))?;
         if summary.tokens < wanted {
             study.watch.warn(&format!(
                 "{label}: {} of {wanted} tokens after {} draws for each seed document; the rest of the budget goes to real documents",
@@ -116,11 +122,9 @@ pub(crate) fn make(study: &mut Study<'_>, from: Sources<'_>, wanted: u64, seed: 
 /// Every draw with its verdict, in the order they were asked for.
 fn all_records(artifact: &Artifact) -> Result<Vec<Record>> {
     let mut all = Vec::new();
-    for number in 0.. {
-        match Shard::read_whole(&artifact.file(DRAWS), number)? {
-            Some(records) => all.extend(records),
-            None => break,
-        }
+    let draws = artifact.file(DRAWS);
+    for number in (0..).take_while(|&number| Shard::is_whole(&draws, number)) {
+        all.extend(Shard::read_whole(&draws, number)?);
     }
     Ok(all)
 }
@@ -133,7 +137,7 @@ impl Synthetic {
     }
 }
 
-/// Samples until enough is accepted; leaves every draw with its verdict, and the accepted ones as tokens.
+/// Samples until enough is accepted; leaves every draw with its verdict. Each process takes the next few draws that nobody has.
 fn sample(
     study: &mut Study<'_>,
     from: Sources<'_>,
@@ -141,8 +145,9 @@ fn sample(
     seed: u64,
     label: &str,
     folder: &Path,
-) -> Result<Summary> {
+) -> Result<Made> {
     let fail = failed(label);
+    let team = Arc::clone(&study.team);
     let Sources { section, corpus, tokens, pairs, tuned } = from;
     let build = BuildContext { seed };
     let objective = section.objective.build(&build).map_err(&fail)?;
@@ -174,43 +179,72 @@ fn sample(
         if places.is_empty() || room == 0 {
             break;
         }
-        if let Some(records) = Shard::read_whole(&draws, number)? {
-            made.add(records);
-            continue;
-        }
-        let mut shard = Shard::open(&draws, number)?;
         let id = |row: usize| corpus.pretrain[row].id;
-        let missing = places.iter().filter(|&&(row, draw)| !shard.has(id(row), draw));
-        let requests: Vec<Request> = missing
-            .map(|&(row, draw)| {
-                let seeds = seeds.of(row, None);
-                let prompt = objective.prompt(&views(&seeds), tokens.tokenizer.markers());
-                Request { seed: id(row), draw, prompt }
-            })
-            .collect();
-        // What the slot's error type cannot carry.
-        let mut stopped = None;
-        let reporter = &mut study.watch.reporter;
-        let sampled =
-            sampler.sample(model.as_mut(), &requests, end_of_text, root, &mut |place, completion| {
-                let request = &requests[place];
-                let record = judge.record(request, seeds.row(request.seed), completion)?;
-                if let Err(error) = shard.add(record) {
-                    stopped = Some(error);
-                } else if reporter.stop_requested() {
-                    stopped = Some(Error::Stopped { stage: label.to_owned() });
-                }
-                reporter.progress(&made.progress(label, shard.tally()));
-                if stopped.is_some() { Err("stopped".into()) } else { Ok(()) }
-            });
-        if let Some(error) = stopped {
-            return Err(error);
-        }
-        sampled.map_err(&fail)?;
         let asked: Vec<(DocId, u32)> = places.iter().map(|&(row, draw)| (id(row), draw)).collect();
-        made.add(shard.finish(&asked, room)?);
+        // Which draws are there is looked at by one process, before any adds to them.
+        let mut opened = None;
+        let missing: Option<Vec<usize>> = study.led(|_| {
+            if Shard::is_whole(&draws, number) {
+                return Ok(None);
+            }
+            let shard = opened.insert(Shard::open(&draws, number)?);
+            Ok(Some((0..places.len()).filter(|&place| !shard.has(asked[place])).collect()))
+        })?;
+        if let Some(missing) = missing {
+            let mut shard = match opened {
+                Some(shard) => shard,
+                None => Shard::open_beside(&draws, number, team.rank())?,
+            };
+            let requests: Vec<Request> = missing
+                .iter()
+                .map(|&place| {
+                    let (row, draw) = places[place];
+                    let seeds = seeds.of(row, None);
+                    let prompt = objective.prompt(&views(&seeds), tokens.tokenizer.markers());
+                    Request { seed: id(row), draw, prompt }
+                })
+                .collect();
+            let pieces: Vec<&[Request]> = requests.chunks(at_once(requests.len(), team.size())).collect();
+            let taken = Pieces::new(team.as_ref(), pieces.len());
+            while let Some(piece) = taken.take().map_err(&fail)? {
+                let requests = pieces[piece];
+                // What the slot's error type cannot carry.
+                let mut stopped = None;
+                let reporter = &mut study.watch.reporter;
+                let sampled =
+                    sampler.sample(model.as_mut(), requests, end_of_text, root, &mut |place, completion| {
+                        let request = &requests[place];
+                        let record = judge.record(request, seeds.row(request.seed), completion)?;
+                        if let Err(error) = shard.add(record) {
+                            stopped = Some(error);
+                        } else if reporter.stop_requested() {
+                            stopped = Some(Error::Stopped { stage: label.to_owned() });
+                        }
+                        reporter.progress(&made.progress(label, shard.tally()));
+                        if stopped.is_some() { Err("stopped".into()) } else { Ok(()) }
+                    });
+                if let Some(error) = stopped {
+                    return Err(error);
+                }
+                sampled.map_err(&fail)?;
+            }
+            // Others close their files before the leader takes them in.
+            let shard = Some(shard).filter(|_| team.is_leader());
+            team.meet().map_err(&fail)?;
+            study.led(|_| shard.map_or(Ok(()), |shard| shard.finish(&draws, number, &asked, room)))?;
+        }
+        made.add(Shard::read_whole(&draws, number)?);
     }
-    made.finish(folder, tokens, &fail)
+    Ok(made)
+}
+
+/// Draws that a process takes at a time: all where it is alone, so that it always has as many under way as go side by side;
+/// else few enough that none waits long for another in the end.
+fn at_once(num_draws: usize, num_processes: usize) -> usize {
+    match num_processes {
+        1 => num_draws.max(1),
+        several => num_draws.div_ceil(4 * several).max(SMALLEST_SHARD),
+    }
 }
 
 /// Every draw that may be made: rounds of `draws_at_once` draws for every row, each round in an order of its own.

@@ -60,20 +60,26 @@ pub(super) fn train_until_worse(
     let mut measured: Vec<Measurement> = if log.exists() { files::read_lines(&log)? } else { Vec::new() };
     let keep = KeepCheckpoints { every_steps: Some(every), ..KeepCheckpoints::default() };
     let concluded = folder.join("concluded.json");
-    while !concluded.exists() {
-        let best = measured.iter().min_by(|a, b| a.loss.total_cmp(&b.loss)).copied();
-        let last = measured.last().copied();
-        if let (Some(best), Some(last)) = (best, last) {
-            let is_done = folder.join("checkpoint").exists();
-            let since = (last.trained.steps - best.trained.steps) / every;
-            if is_done || since >= section.patience {
-                let mut summary = TrainingSummary { steps: best.trained.steps, ..last.trained };
-                summary.cost.add(last.cost);
-                files::write_json(&concluded, &Conclusion { best: best.trained.steps, summary })?;
-                break;
+    loop {
+        let after = study.led(|_| {
+            if concluded.exists() {
+                return Ok(None);
             }
-        }
-        let after = last.map_or(0, |last| last.trained.steps) + every;
+            let best = measured.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
+            let last = measured.last();
+            if let (Some(best), Some(last)) = (best, last) {
+                let is_done = folder.join("checkpoint").exists();
+                let since = (last.trained.steps - best.trained.steps) / every;
+                if is_done || since >= section.patience {
+                    let mut summary = TrainingSummary { steps: best.trained.steps, ..last.trained };
+                    summary.cost.add(last.cost);
+                    files::write_json(&concluded, &Conclusion { best: best.trained.steps, summary })?;
+                    return Ok(None);
+                }
+            }
+            Ok(Some(last.map_or(0, |last| last.trained.steps) + every))
+        })?;
+        let Some(after) = after else { break };
         let mut label = String::new();
         let outcome = job(&mut |job| {
             label = job.label.to_owned();
@@ -83,23 +89,27 @@ pub(super) fn train_until_worse(
             Outcome::Paused(trained) => (trained, kept(folder, after)),
             Outcome::Finished(trained) => (trained, folder.join("checkpoint")),
         };
-        let mut model = study.runtime.open(&checkpoint, Precision::Fp32).map_err(failed(&label))?;
-        let loss = loss(model.as_mut(), heldout).map_err(failed(&label))?;
-        let mut cost = last.map_or_else(Cost::default, |last| last.cost);
-        cost.add(model.take_cost());
-        measured.push(Measurement { trained, loss, cost });
-        files::write_lines(&log, &measured)?;
+        study.led(|study| {
+            let mut model = study.runtime.open(&checkpoint, Precision::Fp32).map_err(failed(&label))?;
+            let loss = loss(model.as_mut(), heldout).map_err(failed(&label))?;
+            let mut cost = measured.last().map_or_else(Cost::default, |last| last.cost);
+            cost.add(model.take_cost());
+            measured.push(Measurement { trained, loss, cost });
+            files::write_lines(&log, &measured)
+        })?;
     }
-    let Conclusion { best, summary } = files::read_json(&concluded)?;
-    let (kept, checkpoint) = (kept(folder, best), folder.join("checkpoint"));
-    // Where the last weights are the best they are in place, or were kept last.
-    if kept.exists() {
-        remove(&checkpoint)?;
-        std::fs::rename(&kept, &checkpoint).map_err(Error::file("rename", &kept))?;
-    }
-    remove(&folder.join("checkpoints"))?;
-    remove(&folder.join("progress"))?;
-    finish(tokens, folder, summary)
+    study.led(|study| {
+        let Conclusion { best, summary } = files::read_json(&concluded)?;
+        let (kept, checkpoint) = (kept(folder, best), folder.join("checkpoint"));
+        // Where the last weights are the best they are in place, or were kept last.
+        if kept.exists() {
+            remove(&checkpoint)?;
+            std::fs::rename(&kept, &checkpoint).map_err(Error::file("rename", &kept))?;
+        }
+        remove(&folder.join("checkpoints"))?;
+        remove(&folder.join("progress"))?;
+        finish(study, tokens, folder, summary)
+    })
 }
 
 fn kept(folder: &Path, step: u64) -> std::path::PathBuf {

@@ -65,7 +65,7 @@ pub(crate) fn make(
         "model": model,
         "seed": seed,
     });
-    let artifact = study.make(&label, "tune", &inputs, &mut |study, folder| {
+    let artifact = study.share(&label, "tune", &inputs, &mut |study, folder| {
         let fail = failed(&label);
         let objective = section.objective.build(&BuildContext { seed }).map_err(&fail)?;
         let (tuned, heldout) = split(&pairs.pairs, section.heldout.as_ref());
@@ -90,7 +90,7 @@ pub(crate) fn make(
             );
             return Err(fail(message.into()));
         }
-        files::write_json(&folder.join("examples.json"), &summary)?;
+        study.led(|_| files::write_json(&folder.join("examples.json"), &summary))?;
         let per_step = section.tuning.tokens_per_step;
         let num_steps = section.duration.steps(per_step, summary.tokens);
         let identity = Store::fingerprint("tune", &inputs);
@@ -116,7 +116,7 @@ pub(crate) fn make(
             }
             _ => {
                 let outcome = job(&mut |job| run(study, tokens, folder, job))?;
-                finish(tokens, folder, outcome.summary())
+                finish(study, tokens, folder, outcome.summary())
             }
         }
     })?;
