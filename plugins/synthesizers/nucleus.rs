@@ -58,6 +58,10 @@ impl Synthesizer for Nucleus {
         self.0.max_new_tokens
     }
 
+    fn batch_size(&self) -> usize {
+        self.0.batch_size
+    }
+
     fn sample(
         &mut self,
         model: &mut dyn LanguageModel,

@@ -225,6 +225,10 @@ impl Synthesizer for Guarded<dyn Synthesizer> {
     fn max_new_tokens(&self) -> usize {
         self.call(|synthesizer| synthesizer.max_new_tokens())
     }
+
+    fn batch_size(&self) -> usize {
+        self.call(|synthesizer| synthesizer.batch_size())
+    }
     fn sample(
         &mut self,
         model: &mut dyn LanguageModel,

@@ -13,6 +13,10 @@ use crate::ports::{Completion, LanguageModel};
 pub trait Synthesizer: Send {
     /// Most tokens that one completion can have.
     fn max_new_tokens(&self) -> usize;
+    /// How many completions go side by side; it is given some times as many requests at once.
+    fn batch_size(&self) -> usize {
+        64
+    }
     /// Samples one completion a request, and hands it to `done` with the place of its request as soon as it ends.
     ///
     /// # Errors

@@ -36,7 +36,11 @@ use crate::{Error, Result, files};
 /// the last are small.
 const FIRST_SHARD: usize = 512;
 const SMALLEST_SHARD: usize = 64;
-const LARGEST_SHARD: usize = 8192;
+const LARGEST_SHARD: usize = 65_536;
+
+/// Batches that a process takes at a time: enough that few draws end alone, and the same however many processes there are, so
+/// that draws have the same company.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// Name of the accepted documents as tokens.
 const ACCEPTED: &str = "accepted";
@@ -204,7 +208,8 @@ fn sample(
                     Request { seed: id(row), draw, prompt }
                 })
                 .collect();
-            let pieces: Vec<&[Request]> = requests.chunks(at_once(requests.len(), team.size())).collect();
+            let pieces: Vec<&[Request]> =
+                requests.chunks(BATCHES_AT_ONCE * sampler.batch_size().max(1)).collect();
             let taken = Pieces::new(team.as_ref(), pieces.len());
             while let Some(piece) = taken.take().map_err(&fail)? {
                 let requests = pieces[piece];
@@ -236,15 +241,6 @@ fn sample(
         made.add(Shard::read_whole(&draws, number)?);
     }
     Ok(made)
-}
-
-/// Draws that a process takes at a time: all where it is alone, so that it always has as many under way as go side by side;
-/// else few enough that none waits long for another in the end.
-fn at_once(num_draws: usize, num_processes: usize) -> usize {
-    match num_processes {
-        1 => num_draws.max(1),
-        several => num_draws.div_ceil(4 * several).max(SMALLEST_SHARD),
-    }
 }
 
 /// Every draw that may be made: rounds of `draws_at_once` draws for every row, each round in an order of its own.
