@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use sbp_pipeline::Devices;
 use sbp_recipe::Overrides;
 
 /// Studies of synthetic bootstrapped pretraining, from a recipe to a table.
@@ -208,6 +209,18 @@ pub(crate) struct PlanArgs {
     /// it is.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) mfu: Option<f64>,
+    /// Also tell time and memory on so many devices, such as `64xH100`.
+    #[arg(long, value_name = "DEVICES")]
+    pub(crate) devices: Option<Devices>,
+    /// GB/s that each of the devices sends while gradients are summed: 50 is a network card of 400 Gb/s for each.
+    #[arg(long, value_name = "GB/S", default_value_t = 50.0, requires = "devices", value_parser = above_zero)]
+    pub(crate) bandwidth: f64,
+}
+
+/// A number above zero.
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "a number above 0".to_owned())
 }
 
 /// A share of something: more than nothing, at most all.

@@ -7,6 +7,7 @@ mod batches;
 mod compare_runs;
 mod corpus_sample;
 mod corpus_stats;
+mod devices;
 mod differences;
 mod error;
 mod evaluation;
@@ -43,6 +44,7 @@ pub use compare_runs::{
 };
 pub use corpus_sample::corpus_sample;
 pub use corpus_stats::{Bar, CorpusStats, Lengths, SplitStats, corpus_stats};
+pub use devices::{Devices, OnDevices, Presumed, StageTime, TrainingMemory, on_devices};
 pub use error::{Error, Result};
 pub use evaluation::{FolderEvaluation, evaluate_folder};
 pub use lock::Lock;

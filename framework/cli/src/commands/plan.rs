@@ -1,9 +1,9 @@
 //! `sbp plan`: what a recipe would do, before anything is spent.
 
-use sbp_pipeline::{Detectable, Preview, preview};
+use sbp_pipeline::{Detectable, OnDevices, Presumed, Preview, on_devices, preview};
 use sbp_recipe::{Loaded, Plan};
 
-use super::price;
+use super::{devices, price};
 use crate::args::PlanArgs;
 use crate::exit::{Done, Failure};
 use crate::locked;
@@ -23,8 +23,16 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
     let mut answers = Vec::new();
     for (index, (point, plan)) in points.iter().zip(&plans).enumerate() {
         let preview = preview(plan)?;
+        let on_devices = args.devices.as_ref().map(|devices| {
+            let mfu = args.mfu.unwrap_or(price::MFU);
+            on_devices(plan, &preview, devices, Presumed { mfu, bytes_per_sec: 1e9 * args.bandwidth })
+        });
         if args.recipe.json {
-            answers.push(answer(point, plan, &preview, args.mfu));
+            let mut answer = answer(point, plan, &preview, args.mfu);
+            if let Some(on_devices) = on_devices {
+                answer["on_devices"] = serde_json::json!(on_devices);
+            }
+            answers.push(answer);
             continue;
         }
         if plan.is_point() {
@@ -36,7 +44,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Done, Failure> {
                 plan.point
             ));
         }
-        text(point, plan, &preview, args.mfu);
+        text(point, plan, &preview, args.mfu, on_devices.as_ref());
     }
     let lock = if args.lock { Some(locked::write(&args.recipe.recipe, &plans)?) } else { None };
     if args.recipe.json {
@@ -63,7 +71,7 @@ fn origins(point: &Loaded) {
     }
 }
 
-fn text(point: &Loaded, plan: &Plan, preview: &Preview, mfu: Option<f64>) {
+fn text(point: &Loaded, plan: &Plan, preview: &Preview, mfu: Option<f64>, on_devices: Option<&OnDevices>) {
     say(plan.tree(&preview.arms, &preview.supply, "~").trim_end());
     say(format_args!(
         "model           {:.2}M parameters, {:.3e} FLOPs a training token",
@@ -79,6 +87,9 @@ fn text(point: &Loaded, plan: &Plan, preview: &Preview, mfu: Option<f64>) {
         say(line);
     }
     say(format_args!("\n{}", price::text(&preview.price, mfu)));
+    if let Some(on_devices) = on_devices {
+        say(format_args!("\n{}", devices::text(on_devices)));
+    }
     for warning in warnings(point, preview) {
         say(format_args!("{:?}", miette::Report::new(warning)));
     }

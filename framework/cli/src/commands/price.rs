@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Share of a GPU's peak that well-tuned trainings of such models reach, as their reports tell it: 38% to 43% for Llama 3
 /// (arXiv 2407.21783, table 4).
-const MFU: f64 = 0.4;
+pub(super) const MFU: f64 = 0.4;
 
 /// Hours from which it is worth a word how many there are.
 const WORTH_A_WORD: f64 = 1.0;
@@ -89,7 +89,7 @@ fn flops(count: f64) -> String {
 }
 
 /// Powers of a thousand, as disks are sold.
-fn bytes(count: f64) -> String {
+pub(super) fn bytes(count: f64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     let (mut count, mut unit) = (count / 1e3, 0);
     while count >= 999.5 && unit + 1 < UNITS.len() {
@@ -100,7 +100,7 @@ fn bytes(count: f64) -> String {
 }
 
 /// The first column to the left, the others to the right; columns that are not to be shown are left out.
-fn table<const N: usize>(rows: &[[String; N]], is_shown: impl Fn(usize) -> bool) -> String {
+pub(super) fn table<const N: usize>(rows: &[[String; N]], is_shown: impl Fn(usize) -> bool) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let mut text = String::new();
     for row in rows {

@@ -1,0 +1,253 @@
+//! What a plan takes on many devices: time of every stage, memory of a training, and where more devices stop paying.
+//!
+//! All of it is arithmetic on the plan and on figures of data sheets; the formulas are in docs/SCALING.md.
+
+use std::str::FromStr;
+
+use sbp_core::ModelConfig;
+use sbp_plugin::ports::Precision;
+use sbp_recipe::{ExecutionSection, Plan};
+use serde::Serialize;
+
+use crate::preview::Preview;
+use crate::pricing::{H100_FLOPS, StagePrice};
+
+/// Bytes of a weight, of its gradient, of a number that the optimizer keeps.
+const NUMBER: f64 = 4.0;
+
+/// Logits that are held at once: two chunks of as many.
+const CHUNK_LOGITS: f64 = (16 << 20) as f64;
+
+/// Numbers of every other process that are held while gradients are summed.
+const PIECE: f64 = (4 << 20) as f64;
+
+/// Devices of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Devices {
+    /// How many.
+    pub count: u64,
+    /// Their name.
+    pub name: &'static str,
+    /// FLOP/s of each in bf16, dense.
+    pub peak_flops: f64,
+    /// Bytes of memory of each.
+    pub memory_bytes: f64,
+}
+
+/// Name, FLOP/s in bf16 (dense) and bytes of memory, from NVIDIA's data sheets of the SXM modules.
+const KINDS: [(&str, f64, f64); 3] =
+    [("A100", 312e12, 80e9), ("H100", H100_FLOPS, 80e9), ("H200", H100_FLOPS, 141e9)];
+
+impl FromStr for Devices {
+    type Err = String;
+
+    /// Reads `64xH100`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(['x', '×']);
+        let count = parts.and_then(|(count, _)| count.trim().parse().ok()).filter(|&count: &u64| count > 0);
+        let kind = parts.and_then(|(_, name)| {
+            KINDS.into_iter().find(|(known, ..)| known.eq_ignore_ascii_case(name.trim()))
+        });
+        let (Some(count), Some((name, peak_flops, memory_bytes))) = (count, kind) else {
+            let known = KINDS.map(|(name, ..)| name).join(", ");
+            return Err(format!("a number and a kind, such as 64xH100; kinds are {known}"));
+        };
+        Ok(Self { count, name, peak_flops, memory_bytes })
+    }
+}
+
+/// What cannot be read off a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Presumed {
+    /// Share of the peak that computing reaches.
+    pub mfu: f64,
+    /// Bytes a second that a device sends, and receives, while gradients are summed.
+    pub bytes_per_sec: f64,
+}
+
+/// A plan on devices.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OnDevices {
+    /// The devices.
+    pub devices: Devices,
+    /// What was presumed.
+    pub presumed: Presumed,
+    /// The stages that are shared out, in the order of the method.
+    pub stages: Vec<StageTime>,
+    /// Memory of a device while an arm is trained.
+    pub memory: TrainingMemory,
+    /// Devices at which exchanging takes as long as computing: more of them make a training less than twice as fast for twice
+    /// their number.
+    pub pays_up_to: u64,
+    /// Devices that there are whole sequences for in a step.
+    pub work_for: u64,
+}
+
+/// Time of a stage, each time it is done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageTime {
+    /// What the stage is called.
+    pub stage: String,
+    /// How often the study does it.
+    pub times: u64,
+    /// Seconds of computing.
+    pub compute_secs: f64,
+    /// Seconds of exchanging gradients and weights, where it trains.
+    pub exchange_secs: f64,
+}
+
+impl StageTime {
+    /// Seconds of both: nothing is exchanged while anything is computed.
+    pub fn secs(&self) -> f64 {
+        self.compute_secs + self.exchange_secs
+    }
+}
+
+/// Bytes on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TrainingMemory {
+    /// All weights.
+    pub weights: f64,
+    /// The gradient of every weight; twice where a step is computed in several parts.
+    pub gradients: f64,
+    /// The device's share of what the optimizer keeps.
+    pub optimizer: f64,
+    /// What is sent and received at once.
+    pub exchange: f64,
+    /// Activations that wait for their gradient, and the logits at hand.
+    pub activations: f64,
+    /// Predictions computed at once.
+    pub tokens_at_once: u64,
+}
+
+impl TrainingMemory {
+    /// Of a training of `tokens_per_step` shared by so many processes, whose optimizer keeps `num_moments` numbers.
+    pub fn of(
+        model: &ModelConfig,
+        vocab_size: usize,
+        num_moments: f64,
+        (tokens_per_step, precision): (u64, Precision),
+        execution: &ExecutionSection,
+        num_processes: u64,
+    ) -> Self {
+        let weights = model.num_parameters(vocab_size) as f64;
+        let (n, own) = (num_processes as f64, tokens_per_step.div_ceil(num_processes));
+        let at_once = execution.tokens_per_microbatch.map_or(own, |most| own.min(most as u64));
+        let parts = own.div_ceil(at_once);
+        let exchange = if num_processes > 1 { 2.0 * weights / n + n * PIECE } else { 0.0 };
+        let [d, m, k] = [model.hidden_size, model.intermediate_size, model.head_dim].map(|size| size as f64);
+        let [h, g, layers] = [model.num_heads, model.num_kv_heads, model.num_layers].map(|size| size as f64);
+        // Residual sum and normalised sum twice; projections before and after rotation; what attention gives; gate, up and
+        // their product.
+        let of_a_layer = 4.0 * d + 2.0 * (h + 2.0 * g) * k + h * k + 3.0 * m;
+        let kept = if execution.recompute_activations { layers * 2.0 * d } else { layers * of_a_layer };
+        let bytes = match precision {
+            Precision::Fp32 => NUMBER,
+            Precision::Bf16 => 2.0,
+        };
+        // A layer's gradients stand beside its activations while they are made.
+        let activations = at_once as f64 * (kept + 2.0 * of_a_layer + 4.0 * d) * bytes;
+        // In bf16 a layer's weights are held once more until their gradient is made.
+        let cast = match (precision, execution.recompute_activations) {
+            (Precision::Fp32, _) => 0.0,
+            (Precision::Bf16, true) => 2.0 * weights / layers,
+            (Precision::Bf16, false) => 2.0 * weights,
+        };
+        let logits = 2.0 * NUMBER * CHUNK_LOGITS.min(at_once as f64 * vocab_size as f64);
+        Self {
+            weights: NUMBER * weights,
+            gradients: NUMBER * weights * if parts > 1 { 2.0 } else { 1.0 },
+            optimizer: NUMBER * num_moments / n,
+            exchange: NUMBER * exchange,
+            activations: activations + cast + logits,
+            tokens_at_once: at_once,
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> f64 {
+        self.weights + self.gradients + self.optimizer + self.exchange + self.activations
+    }
+}
+
+/// A plan on devices, from its price.
+pub fn on_devices(plan: &Plan, preview: &Preview, devices: &Devices, presumed: Presumed) -> OnDevices {
+    let recipe = &plan.recipe;
+    let weights = recipe.model.num_parameters(preview.vocab_size) as f64;
+    let n = devices.count as f64;
+    // Gradients come to whoever updates a weight, and weights go to everyone.
+    let exchanged = 2.0 * NUMBER * weights * (n - 1.0) / n;
+    let flops_per_sec = n * devices.peak_flops * presumed.mfu;
+    let time = |stage: &StagePrice| {
+        Some(StageTime {
+            stage: stage.stage.clone(),
+            times: stage.times,
+            compute_secs: stage.flops? / flops_per_sec,
+            exchange_secs: stage.steps.unwrap_or(0) as f64 * exchanged / presumed.bytes_per_sec,
+        })
+    };
+    let training = &recipe.training;
+    let arms = preview.price.stages.iter().filter(|stage| stage.stage.starts_with("train "));
+    let moments = arms.filter_map(|stage| stage.resumable_bytes).fold(0.0, f64::max) / NUMBER - weights;
+    let tokens = training.tokens_per_step as f64;
+    let step_flops = tokens * preview.flops_per_token;
+    let exchange_secs = 2.0 * NUMBER * weights / presumed.bytes_per_sec;
+    OnDevices {
+        stages: preview.price.stages.iter().filter_map(time).collect(),
+        memory: TrainingMemory::of(
+            &recipe.model,
+            preview.vocab_size,
+            moments.max(0.0),
+            (training.tokens_per_step, training.precision),
+            &recipe.execution,
+            devices.count,
+        ),
+        pays_up_to: (step_flops / (devices.peak_flops * presumed.mfu) / exchange_secs).max(1.0) as u64,
+        work_for: (training.tokens_per_step / recipe.model.context_length as u64).max(1),
+        devices: devices.clone(),
+        presumed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> ModelConfig {
+        ModelConfig { hidden_size: 100, num_layers: 10, intermediate_size: 300, ..ModelConfig::default() }
+    }
+
+    fn memory(execution: &ExecutionSection, num_processes: u64) -> TrainingMemory {
+        let moments = 2.0 * model().num_parameters(1000) as f64;
+        TrainingMemory::of(&model(), 1000, moments, (1 << 20, Precision::Fp32), execution, num_processes)
+    }
+
+    #[test]
+    fn devices_are_read_from_their_names() {
+        let devices: Devices = "64xh100".parse().unwrap();
+        assert_eq!((devices.count, devices.name, devices.memory_bytes), (64, "H100", 80e9));
+        for wrong in ["", "H100", "0xH100", "8xTPU", "x"] {
+            assert!(wrong.parse::<Devices>().unwrap_err().contains("such as 64xH100"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn processes_share_the_optimizers_state_and_the_step() {
+        let execution = ExecutionSection::default();
+        let (one, four) = (memory(&execution, 1), memory(&execution, 4));
+        assert_eq!((one.exchange, one.optimizer), (0.0, 2.0 * one.weights));
+        assert_eq!((four.weights, four.gradients), (one.weights, one.gradients));
+        assert_eq!((4.0 * four.optimizer, 4 * four.tokens_at_once), (one.optimizer, one.tokens_at_once));
+        assert!(four.activations < one.activations / 2.0);
+    }
+
+    #[test]
+    fn what_is_recomputed_or_cut_into_parts_takes_less() {
+        let whole = memory(&ExecutionSection::default(), 1);
+        let twice = ExecutionSection { recompute_activations: true, ..ExecutionSection::default() };
+        assert!(memory(&twice, 1).activations < whole.activations / 3.0);
+        let parts = ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
+        let parts = memory(&parts, 1);
+        assert!(parts.activations < whole.activations / 20.0 && parts.gradients == 2.0 * whole.gradients);
+    }
+}
