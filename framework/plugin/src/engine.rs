@@ -21,12 +21,8 @@ pub trait Engine {
     ///
     /// # Errors
     /// When there is no such device, or it cannot be used: cause and remedy.
-    fn runtime(
-        &self,
-        device: &str,
-        num_threads: Option<NonZeroUsize>,
-        team: Arc<dyn Team>,
-    ) -> Result<Opened>;
+    fn runtime(&self, device: &str, num_threads: Option<NonZeroUsize>, team: Arc<dyn Team>)
+    -> Result<Opened>;
     /// Looks at the library and at the machine.
     fn facts(&self) -> Facts;
 }

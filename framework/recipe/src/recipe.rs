@@ -561,6 +561,11 @@ pub struct ExecutionSection {
     /// Checkpoints of trainings that stay, in `checkpoints/` of the artifact; by default only the last one does. Without
     /// effect on trainings that are done already.
     pub keep_checkpoints: KeepCheckpoints,
+    /// A folder in a bucket, such as `s3://bucket/store`, that artifacts are shared through: what the store on this machine
+    /// lacks is fetched from there, what it has is copied there. Where the bucket fails, the run goes on without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^(s3|gs|az|abfss)://[^/]+"))]
+    pub remote_store: Option<String>,
 }
 
 impl Default for ExecutionSection {
@@ -572,6 +577,7 @@ impl Default for ExecutionSection {
             recompute_activations: false,
             checkpoint_every_secs: 60.0,
             keep_checkpoints: KeepCheckpoints::default(),
+            remote_store: None,
         }
     }
 }
