@@ -250,11 +250,12 @@ mod tests {
 
         fn make(&self, text: &str) -> (String, Origin, Vec<String>) {
             let mut warnings = Vec::new();
-            let made = self.store.make("demo", &json!({"x": 1.5}), &mut |it| warnings.push(it), &mut |folder| {
-                files::create_folder(&folder.join("deep/er"))?;
-                files::write_whole(&folder.join("deep/er/more"), b"more")?;
-                files::write_whole(&folder.join("data"), text.as_bytes())
-            });
+            let made =
+                self.store.make("demo", &json!({"x": 1.5}), &mut |it| warnings.push(it), &mut |folder| {
+                    files::create_folder(&folder.join("deep/er"))?;
+                    files::write_whole(&folder.join("deep/er/more"), b"more")?;
+                    files::write_whole(&folder.join("data"), text.as_bytes())
+                });
             let (artifact, origin) = made.unwrap();
             assert_eq!(fs::read_to_string(artifact.file("deep/er/more")).unwrap(), "more");
             (fs::read_to_string(artifact.file("data")).unwrap(), origin, warnings)
@@ -322,7 +323,10 @@ mod tests {
             let second = Machine::new(&bucket);
             let (data, origin, warnings) = second.make("two");
             assert_eq!((data.as_str(), origin, second.left()), ("two", Origin::Made, 1));
-            assert!(warnings[0].contains("s3://bucket/store/demo/") && warnings[0].contains(told), "{warnings:?}");
+            assert!(
+                warnings[0].contains("s3://bucket/store/demo/") && warnings[0].contains(told),
+                "{warnings:?}"
+            );
             assert_eq!(Machine::new(&bucket).make("three"), ("two".into(), Origin::Fetched, vec![]));
         }
     }
@@ -357,6 +361,9 @@ mod tests {
             assert_eq!(made.unwrap().1, Origin::Made);
         }
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("az://a.b") && warnings[0].contains("goes on without it"), "{warnings:?}");
+        assert!(
+            warnings[0].contains("az://a.b") && warnings[0].contains("goes on without it"),
+            "{warnings:?}"
+        );
     }
 }

@@ -221,7 +221,10 @@ pub fn is_file(path: &Path) -> Result<bool> {
 /// Why a path that must be one of a file system cannot be used; none where it can.
 pub fn not_local(path: &Path) -> Option<String> {
     is_url(path).then(|| {
-        format!("{} is in a bucket, and this must lie in a folder; copy it to one, and name that", path.display())
+        format!(
+            "{} is in a bucket, and this must lie in a folder; copy it to one, and name that",
+            path.display()
+        )
     })
 }
 
@@ -249,7 +252,8 @@ impl InputFolder {
     /// # Errors
     /// When it is no pattern. What cannot be listed holds nothing.
     pub fn fitting(&self, folder: &str, pattern: &str) -> Result<Vec<InputFile>> {
-        let wrong = |error: glob::PatternError| -> Error { format!("{pattern} is no pattern: {error}").into() };
+        let wrong =
+            |error: glob::PatternError| -> Error { format!("{pattern} is no pattern: {error}").into() };
         if let Some(objects) = &self.objects {
             return objects.fitting(folder, pattern).map_err(wrong);
         }

@@ -187,7 +187,9 @@ mod tests {
             assert!(read == bytes);
             assert!(bucket.bytes(&name).expect("read") == Some(bytes));
         }
-        assert!(bucket.bytes("none").expect("asked").is_none() && bucket.read("none").expect("asked").is_none());
+        assert!(
+            bucket.bytes("none").expect("asked").is_none() && bucket.read("none").expect("asked").is_none()
+        );
         assert!(bucket.upload(&folder.path().join("gone"), "x").is_err());
     }
 

@@ -37,7 +37,9 @@ static CLIENTS: Mutex<BTreeMap<String, Arc<dyn ObjectStore>>> = Mutex::new(BTree
 
 /// The runtime that connections live in.
 pub(super) fn runtime() -> Result<&'static Runtime> {
-    RUNTIME.as_ref().map_err(|error| format!("a thread for connections cannot be started: {error}; allow more").into())
+    RUNTIME
+        .as_ref()
+        .map_err(|error| format!("a thread for connections cannot be started: {error}; allow more").into())
 }
 
 /// Waits for an answer.

@@ -28,7 +28,9 @@ pub(super) fn explain(action: &str, url: &ObjectUrl, error: &StoreError) -> Erro
         StoreError::Precondition { .. } => {
             ("it was changed while it was read".to_owned(), "run again once nobody writes to it".to_owned())
         }
-        _ if lacks_credentials(&said, error) => ("no credentials are given".to_owned(), service.credentials()),
+        _ if lacks_credentials(&said, error) => {
+            ("no credentials are given".to_owned(), service.credentials())
+        }
         _ if said.contains("region") || said.contains("Redirect") => (
             format!("the bucket is not where it is looked for{}", in_brackets(&said)),
             format!("set {} to the bucket's own", service.region()),
@@ -97,7 +99,10 @@ fn is_unreachable(error: &StoreError) -> bool {
         if let Some(http) = error.downcast_ref::<HttpError>() {
             return matches!(
                 http.kind(),
-                HttpErrorKind::Connect | HttpErrorKind::Timeout | HttpErrorKind::Request | HttpErrorKind::Interrupted
+                HttpErrorKind::Connect
+                    | HttpErrorKind::Timeout
+                    | HttpErrorKind::Request
+                    | HttpErrorKind::Interrupted
             );
         }
         next = error.source();
@@ -158,7 +163,10 @@ mod tests {
         ] {
             let source = "<Code>AccessDenied</Code>\n<Message>Not\nyou.</Message>".into();
             let denied = told(url, StoreError::PermissionDenied { path: "k".to_owned(), source });
-            assert!(denied.contains(variable) && denied.contains("denied (AccessDenied: Not you)"), "{denied}");
+            assert!(
+                denied.contains(variable) && denied.contains("denied (AccessDenied: Not you)"),
+                "{denied}"
+            );
         }
         let long = StoreError::Generic { store: "S3", source: "ä".repeat(1000).into() };
         assert!(told("s3://b/k", long).chars().count() < MOST + 200);

@@ -13,8 +13,11 @@ use crate::Result;
 use crate::input::{InputFile, ends_with_one_of, is_pattern, nothing_below, nothing_fits};
 
 /// As patterns for paths of a file system.
-const AS_PATHS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+const AS_PATHS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 /// The files at a URL, as [`RecipePaths::files`](crate::input::RecipePaths::files) finds those at a path.
 pub(crate) fn files_of(path: &Path, endings: &[&str]) -> Result<Vec<InputFile>> {
@@ -24,14 +27,19 @@ pub(crate) fn files_of(path: &Path, endings: &[&str]) -> Result<Vec<InputFile>> 
 
 fn found(client: &dyn ObjectStore, url: &ObjectUrl, endings: &[&str]) -> Result<Vec<InputFile>> {
     if is_pattern(&url.bucket) {
-        return Err(format!("{url} has a pattern for its bucket; name one bucket, and several URLs if need be").into());
+        return Err(format!(
+            "{url} has a pattern for its bucket; name one bucket, and several URLs if need be"
+        )
+        .into());
     }
     let own_name = url.key.rsplit('/').next().unwrap_or_default();
     if is_pattern(&url.key) {
         let fixed: Vec<&str> = url.key.split('/').take_while(|part| !is_pattern(part)).collect();
         let listing = Listing::of(client, &url.with_key(&fixed.join("/")))?;
         let inside = url.key[fixed.iter().map(|part| part.len() + 1).sum()..].to_owned();
-        let files = listing.fitting("", &inside).map_err(|error| format!("{url} is no pattern for files: {error}"))?;
+        let files = listing
+            .fitting("", &inside)
+            .map_err(|error| format!("{url} is no pattern for files: {error}"))?;
         if files.is_empty() {
             // A key may hold the characters of patterns.
             return match head(client, url)? {
@@ -120,7 +128,11 @@ impl Listing {
     }
 
     /// Those below a folder of it that fit a pattern, named from that folder on.
-    pub(crate) fn fitting(&self, folder: &str, pattern: &str) -> std::result::Result<Vec<InputFile>, glob::PatternError> {
+    pub(crate) fn fitting(
+        &self,
+        folder: &str,
+        pattern: &str,
+    ) -> std::result::Result<Vec<InputFile>, glob::PatternError> {
         let pattern = Pattern::new(pattern)?;
         let begin = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let inside = self.keys.iter().filter_map(|key| Some((key, key.strip_prefix(&begin)?)));
@@ -191,13 +203,17 @@ mod tests {
         assert!(error("s3://b/***", &[]).contains("is no pattern for files"));
         assert!(error("s3://*/x", &[]).contains("name one bucket"));
         let told = error("s3://b/b", &[".parquet"]);
-        assert!(told.contains("ends with .parquet in s3://b/b") && told.ends_with("s3://b/b/**/*.parquet"), "{told}");
+        assert!(
+            told.contains("ends with .parquet in s3://b/b") && told.ends_with("s3://b/b/**/*.parquet"),
+            "{told}"
+        );
     }
 
     #[test]
     fn a_listing_is_looked_through_folder_by_folder() {
         let bucket = bucket(&["set/t/data/test-1.csv", "set/t/data/test-0.csv", "set/test.csv"]);
-        let listing = Listing::of(&bucket, &ObjectUrl::parse("s3://b/set").expect("a URL")).expect("a listing");
+        let listing =
+            Listing::of(&bucket, &ObjectUrl::parse("s3://b/set").expect("a URL")).expect("a listing");
         let fitting = |folder: &str| {
             let files = listing.fitting(folder, "test*").expect("a pattern");
             files.into_iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>()

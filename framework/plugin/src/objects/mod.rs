@@ -13,6 +13,6 @@ mod server;
 mod url;
 
 pub use self::bucket::Bucket;
+pub(crate) use self::find::{Listing, files_of};
 pub use self::read::{Lost, ObjectReader, is_lost};
 pub use self::url::{ObjectUrl, is_url};
-pub(crate) use self::find::{Listing, files_of};

@@ -103,7 +103,9 @@ async fn pass_on(
                 continue;
             }
             Some(Err(error)) => explain("read", &url, &error),
-            None => format!("cannot read {url}: it ended after {at} of {} bytes; run again", meta.size).into(),
+            None => {
+                format!("cannot read {url}: it ended after {at} of {} bytes; run again", meta.size).into()
+            }
         };
         breaks += 1;
         if breaks > BREAKS {
@@ -180,7 +182,8 @@ mod tests {
     fn a_reader_that_is_dropped_ends_its_stream() {
         let server = Server::start(object(), None, &[None]);
         let url = ObjectUrl::parse("s3://bucket/object").expect("a URL");
-        let mut reader = ObjectReader::begin(client_of(&server), &url).expect("a runtime").expect("it begins");
+        let mut reader =
+            ObjectReader::begin(client_of(&server), &url).expect("a runtime").expect("it begins");
         let mut some = [0; 10];
         reader.read_exact(&mut some).expect("read");
         assert_eq!(some[..], object()[..10]);

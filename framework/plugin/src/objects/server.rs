@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use object_store::{ObjectStore, RetryConfig};
 use object_store::aws::AmazonS3Builder;
+use object_store::{ObjectStore, RetryConfig};
 
 /// Answers each request in turn.
 pub(super) struct Server {
@@ -42,7 +42,8 @@ impl Server {
 /// A client of it that nothing is secret from.
 pub(super) fn client_of(server: &Server) -> Arc<dyn ObjectStore> {
     let retry = RetryConfig { max_retries: 2, ..RetryConfig::default() };
-    let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&server.address).with_retry(retry);
+    let builder =
+        AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&server.address).with_retry(retry);
     super::client::runtime().expect("a runtime");
     Arc::new(builder.with_allow_http(true).with_skip_signature(true).build().expect("a client"))
 }

@@ -75,8 +75,10 @@ impl ObjectUrl {
     /// The key as the client has it.
     pub(super) fn path(&self) -> Result<object_store::path::Path> {
         object_store::path::Path::parse(&self.key).map_err(|error| -> Error {
-            format!("{self} cannot be a key: {error}; give the object a name without empty parts, `.` and `..`")
-                .into()
+            format!(
+                "{self} cannot be a key: {error}; give the object a name without empty parts, `.` and `..`"
+            )
+            .into()
         })
     }
 }
@@ -107,11 +109,16 @@ mod tests {
     #[test]
     fn a_url_is_service_bucket_and_key() {
         let url = ObjectUrl::parse("s3://bucket/a/b.jsonl").expect("a URL");
-        assert_eq!((url.service, url.bucket.as_str(), url.key.as_str()), (Service::S3, "s3://bucket", "a/b.jsonl"));
+        assert_eq!(
+            (url.service, url.bucket.as_str(), url.key.as_str()),
+            (Service::S3, "s3://bucket", "a/b.jsonl")
+        );
         assert!(!url.is_folder && ObjectUrl::parse("gs://bucket/a/").expect("a URL").is_folder);
         assert_eq!(ObjectUrl::parse("az://c").expect("a URL").join("x").to_string(), "az://c/x");
         assert_eq!(url.join("c").to_string(), "s3://bucket/a/b.jsonl/c");
-        for (wrong, told) in [("ftp://a/b", "begins with one of s3://, gs://"), ("s3:///key", "names no bucket")] {
+        for (wrong, told) in
+            [("ftp://a/b", "begins with one of s3://, gs://"), ("s3:///key", "names no bucket")]
+        {
             let error = ObjectUrl::parse(wrong).expect_err("an error").to_string();
             assert!(error.contains(told) && error.contains(wrong), "{error}");
         }
