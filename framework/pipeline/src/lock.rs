@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::differences::{Difference, differences, said};
 use crate::stages::corpus::EvaluationSets;
 use crate::stages::failed;
-use crate::{Error, Result, files};
+use crate::{Result, files};
 
 /// What a recipe means: program, language, plugins, inputs, and the resolved recipe of every point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

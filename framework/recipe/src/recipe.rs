@@ -211,8 +211,8 @@ pub struct SplitsSection {
     #[schemars(range(min = 1))]
     pub heldout_documents: usize,
     /// Evaluation sets whose texts must not be trained on, by name, each with its files: a path, a folder, a pattern, or a
-    /// list of these. Every string counts in JSON, JSONL and Parquet, every cell in CSV and TSV, every line in other
-    /// files; `.gz` and `.zst` are unpacked. They are guarded as held-out documents are.
+    /// list of these, on a disk or in a bucket. Every string counts in JSON, JSONL and Parquet, every cell in CSV and TSV,
+    /// every line in other files; `.gz` and `.zst` are unpacked. They are guarded as held-out documents are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evaluation_sets: BTreeMap<String, RecipePaths>,
     /// Words in the n-grams by which a document counts as containing held-out or evaluation text.

@@ -8,14 +8,21 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use tokio::runtime::Runtime;
 
 use super::explain::explain;
 use super::url::{ObjectUrl, Service};
 use crate::Result;
 
-/// How long a request is tried again for, with ever longer pauses, before it counts as failed.
+/// How often a request is tried again, with pauses that grow to half a minute in all: services ask for such when they are
+/// short of breath.
+const TRIES: usize = 12;
+
+/// How much longer a pause may be than the one before it.
+const GROWTH: f64 = 3.0;
+
+/// How long a request may take with all its tries.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a connection may be silent.
@@ -54,7 +61,8 @@ pub(super) fn client(url: &ObjectUrl) -> Result<Arc<dyn ObjectStore>> {
         return Ok(Arc::clone(client));
     }
     runtime()?;
-    let retry = RetryConfig { retry_timeout: PATIENCE, ..RetryConfig::default() };
+    let backoff = BackoffConfig { base: GROWTH, ..BackoffConfig::default() };
+    let retry = RetryConfig { backoff, max_retries: TRIES, retry_timeout: PATIENCE };
     let client = of_environment(url, retry).map_err(|error| explain("reach", url, &error))?;
     clients.insert(url.bucket.clone(), Arc::clone(&client));
     Ok(client)

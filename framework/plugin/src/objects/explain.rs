@@ -12,34 +12,39 @@ use crate::Error;
 const MOST: usize = 300;
 
 pub(super) fn explain(action: &str, url: &ObjectUrl, error: &StoreError) -> Error {
-    let said = said(error);
-    let service = url.service;
-    let (cause, remedy) = match error {
-        StoreError::NotFound { .. } if is_about_bucket(&said) => (
+    let (answer, service) = (deepest(error), url.service);
+    let said = in_a_line(&answer);
+    // Some requests keep what the service answered inside an error of another kind.
+    let is = |status: &str, named: bool| named || answer.contains(status);
+    let is_missing = is("404 Not Found", matches!(error, StoreError::NotFound { .. }));
+    let is_denied = is("403 Forbidden", matches!(error, StoreError::PermissionDenied { .. }))
+        || is("401 Unauthorized", matches!(error, StoreError::Unauthenticated { .. }));
+    let is_changed = is("412 Precondition Failed", matches!(error, StoreError::Precondition { .. }));
+    let (cause, remedy) = if is_about_bucket(&answer) {
+        (
             format!("there is no bucket {}", url.bucket),
             format!("check its name; {} says where buckets are looked for", service.endpoint()),
-        ),
-        StoreError::NotFound { .. } => {
-            ("there is no such object".to_owned(), "check the URL, or upload what it should name".to_owned())
-        }
-        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
-            (format!("access is denied{}", in_brackets(&said)), service.credentials())
-        }
-        StoreError::Precondition { .. } => {
-            ("it was changed while it was read".to_owned(), "run again once nobody writes to it".to_owned())
-        }
-        _ if lacks_credentials(&said, error) => {
-            ("no credentials are given".to_owned(), service.credentials())
-        }
-        _ if said.contains("region") || said.contains("Redirect") => (
-            format!("the bucket is not where it is looked for{}", in_brackets(&said)),
-            format!("set {} to the bucket's own", service.region()),
-        ),
-        _ if is_unreachable(error) => (
+        )
+    } else if is_missing {
+        ("there is no such object".to_owned(), "check the URL, or upload what it should name".to_owned())
+    } else if lacks_credentials(&answer, error) {
+        ("no credentials are given".to_owned(), service.credentials())
+    } else if is_denied {
+        (format!("access is denied{}", in_brackets(&said)), service.credentials())
+    } else if is_changed {
+        ("it was changed while it was read".to_owned(), "run again once nobody writes to it".to_owned())
+    } else if is_unreachable(error) {
+        (
             format!("the service cannot be reached{}", in_brackets(&said)),
             format!("check the network and {}, and run again", service.endpoint()),
-        ),
-        _ => (said, format!("run again; if it stays so, check {}", service.endpoint())),
+        )
+    } else if answer.contains("region") {
+        (
+            format!("the bucket is not where it is looked for{}", in_brackets(&said)),
+            format!("set {} to the bucket's own", service.region()),
+        )
+    } else {
+        (said, format!("run again; if it stays so, check {}", service.endpoint()))
     };
     format!("cannot {action} {url}: {cause}; {remedy}").into()
 }
@@ -79,18 +84,17 @@ impl Service {
     }
 }
 
-fn is_about_bucket(said: &str) -> bool {
-    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|it| said.contains(it))
+fn is_about_bucket(answer: &str) -> bool {
+    ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|it| answer.contains(it))
 }
 
 /// Without any, clients ask the machine that they run on for some, which only machines of the cloud answer.
-fn lacks_credentials(said: &str, error: &StoreError) -> bool {
-    let all = format!("{error}");
+fn lacks_credentials(answer: &str, error: &StoreError) -> bool {
+    let all = error.to_string();
     ["169.254.169.254", "metadata.google.internal", "latest/api/token", "/metadata/identity"]
         .iter()
         .any(|it| all.contains(it))
-        || said.contains("Account must be specified")
-        || said.contains("account name")
+        || answer.contains("Account must be specified")
 }
 
 fn is_unreachable(error: &StoreError) -> bool {
@@ -114,13 +118,17 @@ fn in_brackets(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(" ({said})") }
 }
 
-/// What the service or the system says itself, in a line.
-fn said(error: &StoreError) -> String {
+/// What the service or the system says itself.
+fn deepest(error: &StoreError) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    let text = deepest.to_string();
+    deepest.to_string()
+}
+
+/// The same in a line.
+fn in_a_line(text: &str) -> String {
     let part = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         rest.split_once(&format!("</{name}>")).map(|(inside, _)| inside.trim())
@@ -129,7 +137,7 @@ fn said(error: &StoreError) -> String {
     let text = match (part("Code"), part("Message")) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
-        _ => text,
+        _ => text.to_owned(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = line.trim_end_matches([':', '.', ' ']);
@@ -168,6 +176,9 @@ mod tests {
                 "{denied}"
             );
         }
+        let listed = "status code: 403 Forbidden: <Code>AccessDenied</Code>".into();
+        let listed = told("s3://b/k", StoreError::Generic { store: "S3", source: listed });
+        assert!(listed.contains("access is denied (AccessDenied)"), "{listed}");
         let long = StoreError::Generic { store: "S3", source: "ä".repeat(1000).into() };
         assert!(told("s3://b/k", long).chars().count() < MOST + 200);
     }
