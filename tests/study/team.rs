@@ -48,9 +48,10 @@ impl Processes {
 
     fn end(self) -> Vec<Output> {
         // All at once, so that none waits for its pipe to be read.
-        let ends = self.0.into_iter().map(|child| {
-            std::thread::spawn(move || child.wait_with_output().expect("it ends"))
-        });
+        let ends = self
+            .0
+            .into_iter()
+            .map(|child| std::thread::spawn(move || child.wait_with_output().expect("it ends")));
         ends.collect::<Vec<_>>().into_iter().map(|end| end.join().expect("no panic")).collect()
     }
 }
@@ -78,7 +79,8 @@ fn artifacts(home: &Path) -> Vec<(String, Value)> {
 #[test]
 fn two_and_four_processes_make_what_one_makes_byte_by_byte() {
     let alone = tempfile::tempdir().expect("a folder");
-    let expected = comparable_results(&sbp_run(&smoke(), alone.path(), &SAME_BITS).output().expect("it starts"));
+    let expected =
+        comparable_results(&sbp_run(&smoke(), alone.path(), &SAME_BITS).output().expect("it starts"));
     let stored = artifacts(alone.path());
     for size in [2, 4] {
         let home = tempfile::tempdir().expect("a folder");

@@ -25,9 +25,9 @@ use crate::stages::{
 };
 use crate::status::recorded;
 use crate::store::Artifact;
+use crate::together::{self, Together};
 use crate::trackers::Trackers;
 use crate::watch::{Reporter, Watch};
-use crate::together::{self, Together};
 use crate::{Error, Result, files, report};
 
 /// Where a run lies and where its recipe came from.

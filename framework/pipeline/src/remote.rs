@@ -95,13 +95,7 @@ impl Remote {
     }
 
     /// Copies an artifact to the bucket if that does not have it, or in any case if `replace`.
-    pub(crate) fn share(
-        &self,
-        stage: &str,
-        artifact: &Artifact,
-        replace: bool,
-        warn: &mut dyn FnMut(String),
-    ) {
+    pub(crate) fn send(&self, stage: &str, artifact: &Artifact, replace: bool, warn: &mut dyn FnMut(String)) {
         let Some(bucket) = self.bucket(warn) else { return };
         if let Err(error) = copy_there(bucket, stage, artifact, replace) {
             self.give_up(&error, warn);

@@ -127,7 +127,7 @@ impl Store {
         if path.exists() {
             match verify(&path) {
                 Ok(()) => {
-                    self.share(&artifact, stage, false, warn);
+                    self.send(&artifact, stage, false, warn);
                     return Ok((artifact, Origin::Reused));
                 }
                 Err(reason) => {
@@ -152,7 +152,7 @@ impl Store {
         files::write_json(&partial.join(MANIFEST), &Manifest::of(stage, inputs))?;
         files::write_json(&partial.join(DONE), &Done { files: seal(&partial)? })?;
         publish(&partial, &path)?;
-        self.share(&artifact, stage, fetched == Fetched::Damaged, warn);
+        self.send(&artifact, stage, fetched == Fetched::Damaged, warn);
         Ok((artifact, Origin::Made))
     }
 
@@ -168,9 +168,9 @@ impl Store {
     }
 
     /// Gives the artifact to the remote store, in the place of what that has if `replace`.
-    fn share(&self, artifact: &Artifact, stage: &str, replace: bool, warn: &mut dyn FnMut(String)) {
+    fn send(&self, artifact: &Artifact, stage: &str, replace: bool, warn: &mut dyn FnMut(String)) {
         if let Some(remote) = &self.remote {
-            remote.share(stage, artifact, replace, warn);
+            remote.send(stage, artifact, replace, warn);
         }
     }
 }

@@ -118,7 +118,9 @@ pub(crate) fn broken(error: sbp_plugin::Error) -> Error {
 }
 
 fn unreadable(error: serde_json::Error) -> Error {
-    Error::Refused(format!("what the processes tell each other cannot be read ({error}): do all run the same version?"))
+    Error::Refused(format!(
+        "what the processes tell each other cannot be read ({error}): do all run the same version?"
+    ))
 }
 
 /// Stops when any process is asked to.

@@ -59,13 +59,15 @@ impl Runtime for TorchRuntime {
     }
 
     fn train(&mut self, job: TrainJob<'_>) -> sbp_plugin::Result<TrainOutcome> {
-        trainer::train(job, self.device.device, self.team.as_ref()).map_err(|error| match error.downcast::<Error>() {
-            // The pipeline looks for it as it is.
-            Ok(error) => match *error {
-                Error::Team(broken) => broken,
-                other => other.into(),
-            },
-            Err(other) => other,
+        trainer::train(job, self.device.device, self.team.as_ref()).map_err(|error| {
+            match error.downcast::<Error>() {
+                // The pipeline looks for it as it is.
+                Ok(error) => match *error {
+                    Error::Team(broken) => broken,
+                    other => other.into(),
+                },
+                Err(other) => other,
+            }
         })
     }
 

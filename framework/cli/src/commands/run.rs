@@ -151,7 +151,8 @@ pub(crate) fn open(
     team: Arc<dyn Team>,
     mut screen: Screen,
 ) -> Result<(Box<dyn Runtime>, Screen), Failure> {
-    let opened = engine.runtime(device, num_threads, team).map_err(|error| Failure::Other(error.to_string()))?;
+    let opened =
+        engine.runtime(device, num_threads, team).map_err(|error| Failure::Other(error.to_string()))?;
     if let Some(note) = opened.note {
         screen.warn(&note);
     }

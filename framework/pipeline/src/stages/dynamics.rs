@@ -131,10 +131,9 @@ impl<'a> Dynamics<'a> {
         label: &str,
     ) -> Result<Measurement> {
         let about = Questions::of(self.corpus, self.tokens);
-        let mut model =
-            study.runtime.open(checkpoint, Precision::Fp32).map_err(failed(label))?;
-        let evaluation =
-            evaluate::evaluate(model.as_mut(), about, self.evaluators, seed, &mut |_| ()).map_err(failed(label))?;
+        let mut model = study.runtime.open(checkpoint, Precision::Fp32).map_err(failed(label))?;
+        let evaluation = evaluate::evaluate(model.as_mut(), about, self.evaluators, seed, &mut |_| ())
+            .map_err(failed(label))?;
         let metrics: BTreeMap<String, f64> =
             evaluation.scores.iter().map(|score| (score.metric.clone(), score.value())).collect();
         let point = CurvePoint {

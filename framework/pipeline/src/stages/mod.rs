@@ -186,7 +186,11 @@ impl<'a> Study<'a> {
 impl Study<'_> {
     /// Links a folder or file of an artifact into the run folder's `arms/<arm>/seed-<seed>/`.
     pub(crate) fn link_arm(&self, arm: &str, seed: u64, name: &str, target: &Path) -> Result<()> {
-        if self.look.is_some() || !self.team.is_leader() { Ok(()) } else { self.folder.link_arm(arm, seed, name, target) }
+        if self.look.is_some() || !self.team.is_leader() {
+            Ok(())
+        } else {
+            self.folder.link_arm(arm, seed, name, target)
+        }
     }
 }
 

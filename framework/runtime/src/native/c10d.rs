@@ -31,13 +31,8 @@ unsafe extern "C" {
         group: *mut Pointer,
     ) -> c_int;
     fn sbp_group_close(group: Pointer);
-    fn sbp_group_exchange(
-        group: Pointer,
-        size: c_int,
-        bytes: *const u8,
-        count: usize,
-        all: *mut u8,
-    ) -> c_int;
+    fn sbp_group_exchange(group: Pointer, size: c_int, bytes: *const u8, count: usize, all: *mut u8)
+    -> c_int;
     fn sbp_group_gather(
         group: Pointer,
         rank: c_int,
@@ -167,13 +162,7 @@ impl Group {
         let mut all = vec![0; self.size * bytes.len()];
         // SAFETY: an open group, and a place for the bytes of all.
         checked(unsafe {
-            sbp_group_exchange(
-                self.group,
-                number(self.size)?,
-                bytes.as_ptr(),
-                bytes.len(),
-                all.as_mut_ptr(),
-            )
+            sbp_group_exchange(self.group, number(self.size)?, bytes.as_ptr(), bytes.len(), all.as_mut_ptr())
         })?;
         Ok(all)
     }

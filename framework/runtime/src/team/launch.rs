@@ -160,11 +160,8 @@ mod tests {
         let slurm = slurm.unwrap().unwrap();
         assert_eq!((slurm.host.as_str(), slurm.port, slurm.is_served), ("gpu013", PORT, false));
 
-        let mpi = launch(&[
-            ("OMPI_COMM_WORLD_RANK", "1"),
-            ("OMPI_COMM_WORLD_SIZE", "2"),
-            ("MASTER_ADDR", "::1"),
-        ]);
+        let mpi =
+            launch(&[("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2"), ("MASTER_ADDR", "::1")]);
         assert_eq!(mpi.unwrap().unwrap().rank, 1);
     }
 

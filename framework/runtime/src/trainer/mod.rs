@@ -43,11 +43,7 @@ struct Finished {
 }
 
 /// Runs a job to its end, or to where its observer stops it. Every process of the team does, and the leader alone writes.
-pub(crate) fn train(
-    job: TrainJob<'_>,
-    device: Device,
-    team: &dyn Team,
-) -> sbp_plugin::Result<TrainOutcome> {
+pub(crate) fn train(job: TrainJob<'_>, device: Device, team: &dyn Team) -> sbp_plugin::Result<TrainOutcome> {
     // The leader may have been at work here alone.
     team.meet()?;
     let finished = job.folder.join("checkpoint");
@@ -196,12 +192,7 @@ fn agree_on_start(team: &dyn Team, step: u64) -> sbp_plugin::Result<()> {
 }
 
 /// Leaves the trained model, and removes what would have been gone on from.
-fn publish(
-    job: &TrainJob<'_>,
-    progress: &Progress,
-    parameters: &Parameters,
-    state: &State,
-) -> Result<()> {
+fn publish(job: &TrainJob<'_>, progress: &Progress, parameters: &Parameters, state: &State) -> Result<()> {
     let cost = Cost { tokens: state.tokens, flops: state.flops };
     let record = Finished { identity: job.identity.clone(), steps: state.step, cost, final_loss: state.loss };
     let unfinished = job.folder.join("checkpoint.unfinished");

@@ -33,11 +33,7 @@ impl<'a> Sharing<'a> {
     ///
     /// # Errors
     /// When the number of processes does not divide the number of parts.
-    pub(super) fn new(
-        team: &'a dyn Team,
-        num_parts: Option<usize>,
-        parameters: &Parameters,
-    ) -> Result<Self> {
+    pub(super) fn new(team: &'a dyn Team, num_parts: Option<usize>, parameters: &Parameters) -> Result<Self> {
         let size = team.size();
         let num_parts = num_parts.unwrap_or(size);
         if !num_parts.is_multiple_of(size) || (num_parts > size && !num_parts.is_power_of_two()) {
@@ -191,7 +187,9 @@ impl<'a> Sharing<'a> {
         }
         let mut state = Vec::new();
         for (layout, column) in layouts.into_iter().zip(columns) {
-            for (name, tensor) in tensors(&column, layout.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))) {
+            for (name, tensor) in
+                tensors(&column, layout.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())))
+            {
                 state.push((name.to_owned(), tensor?));
             }
         }

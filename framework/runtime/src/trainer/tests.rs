@@ -561,7 +561,10 @@ fn processes_train_as_one_does() {
                 assert_eq!(watch.points, watches[0].points, "processes see the same");
             }
             for (found, expected) in watches[0].points.iter().zip(&one.points) {
-                assert_eq!((found.tokens, found.flops, found.lr), (expected.tokens, expected.flops, expected.lr));
+                assert_eq!(
+                    (found.tokens, found.flops, found.lr),
+                    (expected.tokens, expected.flops, expected.lr)
+                );
                 assert!((found.loss - expected.loss).abs() < 1e-3, "{found:?}, {expected:?}");
             }
         }
@@ -571,8 +574,7 @@ fn processes_train_as_one_does() {
 #[test]
 fn with_parts_in_a_fixed_order_any_number_of_processes_trains_the_same_bits() {
     for optimizer in [Tested::AdamW, Tested::Muon] {
-        let setting =
-            Setting { optimizer, gradient_parts: Some(4), dropout: 0.1, ..setting(false) };
+        let setting = Setting { optimizer, gradient_parts: Some(4), dropout: 0.1, ..setting(false) };
         let trained = |size| {
             let folder = tempfile::tempdir().unwrap();
             let watches = team_of(size, &setting, None, folder.path());
@@ -604,5 +606,9 @@ fn parts_that_cannot_be_shared_out_are_refused() {
     let refused = ThreadTeam::run(3, |team| {
         run_as(team.as_ref(), &setting, folder.path(), &mut Watch::default()).unwrap_err().to_string()
     });
-    assert!(refused[2].contains("gradient_parts is 4") && refused[2].contains("3 processes"), "{}", refused[2]);
+    assert!(
+        refused[2].contains("gradient_parts is 4") && refused[2].contains("3 processes"),
+        "{}",
+        refused[2]
+    );
 }

@@ -100,7 +100,16 @@ fn compare(size: &str, settings: &Settings, program: &Path, folder: &Path) -> Re
     let entry = |peer_name: &'static str, peer: f64| -> Result<Entry> {
         let ours = speed(processes)?;
         let (metric, unit) = ("speed", "tokens/s");
-        Ok(Entry { case: size.to_owned(), metric, unit, ours, peer, peer_name, ratio: ours / peer, target: None })
+        Ok(Entry {
+            case: size.to_owned(),
+            metric,
+            unit,
+            ours,
+            peer,
+            peer_name,
+            ratio: ours / peer,
+            target: None,
+        })
     };
     let entries = vec![entry("as many threads", speed(threads)?)?, entry("one thread", speed(one)?)?];
     eprintln!(
@@ -116,7 +125,13 @@ fn name([processes, threads]: Shape) -> String {
 }
 
 /// A training by so many processes; what the first printed.
-fn run(program: &Path, size: &str, folder: &Path, steps: usize, [processes, threads]: Shape) -> Result<Outcome> {
+fn run(
+    program: &Path,
+    size: &str,
+    folder: &Path,
+    steps: usize,
+    [processes, threads]: Shape,
+) -> Result<Outcome> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
     let port = listener.map_err(|e| format!("no port on the loopback: {e}"))?.port();
     let start = |rank: usize| {
