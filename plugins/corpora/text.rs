@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use sbp_plugin::input::InputFile;
+use sbp_plugin::input::{InputFile, is_lost};
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::corpus::Corpus;
 
@@ -94,7 +94,7 @@ impl Format for Texts {
 
     fn read(&self, file: &InputFile, take: &mut Take<'_>) -> Result<()> {
         each_member(file, &mut |name, content| {
-            let record = self.text(content).map(|text| {
+            let record = self.text(content)?.map(|text| {
                 let source = name.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
                 Record { name: name.to_owned(), text, source }
             });
@@ -104,15 +104,22 @@ impl Format for Texts {
 }
 
 impl Texts {
-    /// The text of a file, or what is wrong with it.
-    fn text(&self, content: &mut dyn BufRead) -> std::result::Result<String, String> {
+    /// The text of a file, or what is wrong with it. What was lost on the way to an object may come the next time: it is
+    /// no bad record, of which a corpus may have some.
+    fn text(&self, content: &mut dyn BufRead) -> Result<std::result::Result<String, String>> {
         let mut bytes = Vec::new();
-        let read = content.take(self.most as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(|error| format!("it cannot be read: {error}"))?;
+        match content.take(self.most as u64 + 1).read_to_end(&mut bytes) {
+            Err(error) if is_lost(&error) => Err(error.into()),
+            Err(error) => Ok(Err(format!("it cannot be read: {error}"))),
+            Ok(_) => Ok(self.text_of(&bytes)),
+        }
+    }
+
+    fn text_of(&self, bytes: &[u8]) -> std::result::Result<String, String> {
         if bytes.len() > self.most {
             return Err(format!("longer than max_record_bytes = {}", self.most));
         }
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes)
             .map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to() + 1))?;
         if text.trim().is_empty() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sbp_core::text::words;
+use sbp_plugin::input;
 use sbp_plugin::prelude::*;
 use sbp_plugin::registry::RecipePath;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
@@ -50,7 +51,7 @@ struct Model {
 }
 
 fn read(path: &Path) -> Result<Model> {
-    let text = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = input::bytes(path)?;
     let model: Model =
         serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(model)
@@ -73,7 +74,7 @@ impl Classifier {
 
 impl DocumentFilter for Classifier {
     fn content(&self) -> Result<Option<Fingerprint>> {
-        Ok(Some(Fingerprint::of_bytes(&std::fs::read(self.config.path.as_ref())?)))
+        Ok(Some(Fingerprint::of_bytes(&input::bytes(self.config.path.as_ref())?)))
     }
 
     fn judge(&self, synthetic: &SyntheticDocument, _: &Document) -> Verdict {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sbp_core::FingerprintBuilder;
+use sbp_plugin::input::not_local;
 use sbp_plugin::ports::{EncoderOptions, Pooling, Precision, TextEncoder};
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::embedder::{EmbedContext, Embedder, EmbedderSize, Embeddings};
@@ -49,6 +50,9 @@ impl Plugin<slots::Embedder> for TransformerConfig {
             prefix: String::new(),
             precision: Precision::default(),
         }
+    }
+    fn check(&self) -> Vec<(&'static str, String)> {
+        not_local(self.path.as_ref()).map(|problem| ("path", problem)).into_iter().collect()
     }
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Embedder>> {
         Ok(Box::new(TransformerEmbedder { config: self.clone(), encoder: None }))

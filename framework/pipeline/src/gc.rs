@@ -137,7 +137,7 @@ impl Waste {
             fingerprint.len() == 32 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit());
         let why = match kind {
             "" => Self::Unused,
-            "partial" => Self::HalfMade,
+            "partial" | "fetched" => Self::HalfMade,
             "freed" => Self::HalfFreed,
             damaged if damaged.starts_with("damaged-") => Self::Damaged,
             _ => return None,

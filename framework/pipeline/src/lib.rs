@@ -25,6 +25,7 @@ mod pipeline;
 mod preview;
 mod pricing;
 mod process;
+mod remote;
 pub mod report;
 mod run_folder;
 mod runs;

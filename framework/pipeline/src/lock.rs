@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sbp_core::Fingerprint;
+use sbp_plugin::input;
 use sbp_plugin::registry::BuildContext;
 use sbp_recipe::{Plan, Point, Recipe, SCHEMA_VERSION, dotted};
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::differences::{Difference, differences, said};
 use crate::stages::corpus::EvaluationSets;
 use crate::stages::failed;
-use crate::{Error, Result, files};
+use crate::{Result, files};
 
 /// What a recipe means: program, language, plugins, inputs, and the resolved recipe of every point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,7 +146,7 @@ impl PointLock {
             .collect();
         let tokenizer = match &plan.recipe.tokenizer.file {
             Some(file) => {
-                let bytes = std::fs::read(file.as_ref()).map_err(Error::file("read", file.as_ref()))?;
+                let bytes = input::bytes(file.as_ref()).map_err(failed("lock"))?;
                 Some(Fingerprint::of_bytes(&bytes))
             }
             None => None,

@@ -3,6 +3,7 @@
 //! A stage works in `<fingerprint>.partial/`, which later attempts go on from; when it is done, the hashes of its
 //! files are written to `DONE` and the folder is given its name by one rename. What has no valid `DONE` is never
 //! read. A lock for each artifact lets two runs share a store. Checking an artifact costs one read of its files.
+//! A [`Remote`] behind it is asked for what is not here, and given what is.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,10 +13,11 @@ use sbp_core::Fingerprint;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::remote::{Fetched, Remote};
 use crate::{Error, Result, files};
 
 /// Name of the file that makes a folder an artifact.
-const DONE: &str = "DONE";
+pub(crate) const DONE: &str = "DONE";
 
 /// Name of the file that says what an artifact was made from.
 const MANIFEST: &str = "manifest.json";
@@ -26,6 +28,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    remote: Option<Remote>,
 }
 
 /// One stage's result.
@@ -39,6 +42,8 @@ pub(crate) struct Artifact {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     Reused,
+    /// It came from the remote store.
+    Fetched,
     Made,
 }
 
@@ -64,20 +69,24 @@ impl Manifest {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Done {
-    files: BTreeMap<String, FileSeal>,
+pub(crate) struct Done {
+    pub(crate) files: BTreeMap<String, FileSeal>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct FileSeal {
-    bytes: u64,
-    blake3: String,
+pub(crate) struct FileSeal {
+    pub(crate) bytes: u64,
+    pub(crate) blake3: String,
 }
 
 impl Store {
     /// A store in `root`, which is created when first written to.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), remote: None }
+    }
+
+    pub(crate) fn with_remote(self, remote: Option<Remote>) -> Self {
+        Self { remote, ..self }
     }
 
     /// The store's folder.
@@ -97,8 +106,8 @@ impl Store {
         Artifact { path: self.root.join(stage).join(fingerprint.as_str()), fingerprint }
     }
 
-    /// The artifact of `stage` for `inputs`: the stored one if it is whole, else made by `make` in the folder it
-    /// is given, which holds whatever an interrupted attempt left there. `warn` hears of anything unusual.
+    /// The artifact of `stage` for `inputs`: the stored one if it is whole, else the remote one, else made by `make` in the
+    /// folder it is given, which holds whatever an interrupted attempt left there. `warn` hears of anything unusual.
     pub(crate) fn make(
         &self,
         stage: &'static str,
@@ -117,7 +126,10 @@ impl Store {
         }
         if path.exists() {
             match verify(&path) {
-                Ok(()) => return Ok((artifact, Origin::Reused)),
+                Ok(()) => {
+                    self.send(&artifact, stage, false, warn);
+                    return Ok((artifact, Origin::Reused));
+                }
                 Err(reason) => {
                     let aside = set_aside(&path)?;
                     warn(format!(
@@ -129,13 +141,37 @@ impl Store {
             }
         }
         let partial = folder.join(format!("{fingerprint}.partial"));
+        let fetched = self.fetch(&artifact, stage, warn)?;
+        if fetched == Fetched::Whole {
+            // Nobody goes on from there any more.
+            let _ = fs::remove_dir_all(&partial);
+            return Ok((artifact, Origin::Fetched));
+        }
         files::create_folder(&partial)?;
         make(&partial)?;
         files::write_json(&partial.join(MANIFEST), &Manifest::of(stage, inputs))?;
         files::write_json(&partial.join(DONE), &Done { files: seal(&partial)? })?;
-        fs::rename(&partial, &path).map_err(Error::file("publish", &path))?;
-        sync_folder(&folder);
+        publish(&partial, &path)?;
+        self.send(&artifact, stage, fetched == Fetched::Damaged, warn);
         Ok((artifact, Origin::Made))
+    }
+
+    /// Puts the remote store's artifact where it belongs, if it has it whole.
+    fn fetch(&self, artifact: &Artifact, stage: &str, warn: &mut dyn FnMut(String)) -> Result<Fetched> {
+        let Some(remote) = &self.remote else { return Ok(Fetched::Absent) };
+        let beside = artifact.path.with_extension("fetched");
+        let fetched = remote.fetch(stage, &artifact.fingerprint, &beside, warn)?;
+        if fetched == Fetched::Whole {
+            publish(&beside, &artifact.path)?;
+        }
+        Ok(fetched)
+    }
+
+    /// Gives the artifact to the remote store, in the place of what that has if `replace`.
+    fn send(&self, artifact: &Artifact, stage: &str, replace: bool, warn: &mut dyn FnMut(String)) {
+        if let Some(remote) = &self.remote {
+            remote.send(stage, artifact, replace, warn);
+        }
     }
 }
 
@@ -173,6 +209,13 @@ pub(crate) fn copy_part(artifact: &Path, part: &str, to: &Path) -> Result<BTreeM
         copied.insert(inside.to_owned(), sealed.blake3);
     }
     Ok(copied)
+}
+
+/// Gives a whole folder the name of its artifact.
+fn publish(whole: &Path, path: &Path) -> Result<()> {
+    fs::rename(whole, path).map_err(Error::file("publish", path))?;
+    sync_folder(path.parent().unwrap_or(path));
+    Ok(())
 }
 
 /// Makes a rename durable where the system lets folders be synced; where it does not, nothing is lost but time.

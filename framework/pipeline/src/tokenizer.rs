@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sbp_core::{Document, Markers, TokenId};
 use sbp_plugin::Result;
+use sbp_plugin::input;
 use sbp_plugin::ports::Tokenizer as TokenizerPort;
 use serde_json::Value;
 use tokenizers::models::TrainerWrapper;
@@ -97,7 +98,7 @@ impl Tokenizer {
 }
 
 fn read(path: &Path) -> Result<HfTokenizer> {
-    HfTokenizer::from_file(path)
+    HfTokenizer::from_bytes(input::bytes(path)?)
         .map_err(|error| format!("cannot use {} as a tokenizer: {error}", path.display()).into())
 }
 

@@ -102,8 +102,12 @@ impl<'a> Watch<'a> {
     }
 
     pub(crate) fn finished(&mut self, stage: &str, origin: Origin) {
-        let reused = origin == Origin::Reused;
-        self.event(&json!({"event": "stage_finished", "stage": stage, "reused": reused}));
+        let reused = origin != Origin::Made;
+        let mut event = json!({"event": "stage_finished", "stage": stage, "reused": reused});
+        if origin == Origin::Fetched {
+            event["fetched"] = json!(true);
+        }
+        self.event(&event);
         self.reporter.stage_finished(stage, reused);
     }
 

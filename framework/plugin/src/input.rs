@@ -1,32 +1,35 @@
 //! The files that a recipe names: how they are found, and how they are opened.
 //!
 //! A recipe names a file, a folder, a pattern, or a list of these. What is found is sorted by name, and each file has a
-//! name that does not depend on where the recipe's folder lies.
+//! name that does not depend on where the recipe's folder lies. Where a path is a URL, such as `s3://bucket/texts`, the same
+//! is found in a bucket and under the same names.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek as _};
 use std::path::{Component, Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::objects::{self, Listing, ObjectReader, ObjectUrl};
+pub use crate::objects::{is_lost, is_url};
 use crate::registry::RecipePath;
 use crate::{Error, Result};
 
 /// Bytes that are read from the disk at once.
 const BUFFER: usize = 1 << 16;
 
-/// Paths in a recipe: one, or a list; each a file, a folder, or a pattern such as `shards/*.jsonl.zst`. Relative ones are
-/// taken as [`RecipePath`] says, and they stay out of fingerprints.
+/// Paths in a recipe: one, or a list; each a file, a folder, or a pattern such as `shards/*.jsonl.zst`, in a file system or in
+/// a bucket. Relative ones are taken as [`RecipePath`] says, and they stay out of fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipePaths(pub Vec<RecipePath>);
 
 /// A file that a recipe names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputFile {
-    /// Where it lies.
+    /// Where it lies: a path, or the URL of an object.
     pub path: PathBuf,
     /// Its name in messages and for its documents: its path from the folder or from the fixed beginning of the pattern
     /// that it was found by, with `/` between the parts; the file's own name where the recipe names it itself.
@@ -43,14 +46,19 @@ impl RecipePaths {
     /// there are no endings), but nothing hidden; links to folders are not followed.
     ///
     /// # Errors
-    /// When a pattern or a folder gives no file, or cannot be read. A path that is no pattern is taken to be a file.
+    /// When a pattern or a folder gives no file, or cannot be read. A path that is no pattern is taken to be a file, unless
+    /// it is a URL.
     pub fn files(&self, endings: &[&str]) -> Result<Vec<InputFile>> {
         if self.0.is_empty() {
             return Err("no path is given; name a file, a folder or a pattern".into());
         }
         let mut found = BTreeMap::new();
         for path in &self.0 {
-            for file in files_of(path.as_ref(), endings)? {
+            let files = match is_url(path) {
+                true => objects::files_of(path.as_ref(), endings)?,
+                false => files_of(path.as_ref(), endings)?,
+            };
+            for file in files {
                 found.entry(file.path).or_insert(file.name);
             }
         }
@@ -62,27 +70,14 @@ fn files_of(path: &Path, endings: &[&str]) -> Result<Vec<InputFile>> {
     if path.is_dir() {
         let mut files = Vec::new();
         below(path, path, endings, &mut files)?;
-        if files.is_empty() {
-            let what = if endings.is_empty() {
-                String::new()
-            } else {
-                format!(" that ends with {}", listed(endings))
-            };
-            return Err(format!(
-                "there is no file{what} in {}; name another folder, or a pattern such as {}",
-                path.display(),
-                path.join(format!("**/*{}", endings.first().unwrap_or(&".txt"))).display()
-            )
-            .into());
-        }
-        return Ok(files);
+        return if files.is_empty() { Err(nothing_below(path, endings)) } else { Ok(files) };
     }
     let text = path.to_string_lossy();
-    if path.exists() || !text.contains(['*', '?', '[']) {
+    if path.exists() || !is_pattern(&text) {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         return Ok(vec![InputFile { path: path.to_owned(), name }]);
     }
-    let is_fixed = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let is_fixed = |part: &Component<'_>| !is_pattern(&part.as_os_str().to_string_lossy());
     let folder: PathBuf = path.components().take_while(is_fixed).collect();
     let found = glob::glob(&text).map_err(|error| format!("{text} is no pattern for files: {error}"))?;
     let mut files = Vec::new();
@@ -92,10 +87,30 @@ fn files_of(path: &Path, endings: &[&str]) -> Result<Vec<InputFile>> {
             files.push(InputFile { name: name_in(&folder, &file), path: file });
         }
     }
-    if files.is_empty() {
-        return Err(format!("no file fits {text}; patterns are relative to the recipe's folder").into());
-    }
-    Ok(files)
+    if files.is_empty() { Err(nothing_fits(&text)) } else { Ok(files) }
+}
+
+pub(crate) fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+pub(crate) fn ends_with_one_of(name: &str, endings: &[&str]) -> bool {
+    endings.is_empty() || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+pub(crate) fn nothing_below(folder: &Path, endings: &[&str]) -> Error {
+    let what =
+        if endings.is_empty() { String::new() } else { format!(" that ends with {}", listed(endings)) };
+    format!(
+        "there is no file{what} in {}; name another folder, or a pattern such as {}",
+        folder.display(),
+        folder.join(format!("**/*{}", endings.first().unwrap_or(&".txt"))).display()
+    )
+    .into()
+}
+
+pub(crate) fn nothing_fits(pattern: &str) -> Error {
+    format!("no file fits {pattern}; patterns are relative to the recipe's folder").into()
 }
 
 fn below(root: &Path, folder: &Path, endings: &[&str], files: &mut Vec<InputFile>) -> Result<()> {
@@ -111,9 +126,7 @@ fn below(root: &Path, folder: &Path, endings: &[&str], files: &mut Vec<InputFile
         }
         if entry.file_type().map_err(explain)?.is_dir() {
             below(root, &path, endings, files)?;
-        } else if path.is_file()
-            && (endings.is_empty() || endings.iter().any(|ending| name.ends_with(ending)))
-        {
+        } else if path.is_file() && ends_with_one_of(&name, endings) {
             files.push(InputFile { name: name_in(root, &path), path });
         }
     }
@@ -139,7 +152,10 @@ fn listed(endings: &[&str]) -> String {
 /// # Errors
 /// When it cannot be opened, or is packed in a way that is not read; the message says what to do.
 pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
-    let file = open_raw(path)?;
+    let content: Box<dyn Read> = match is_url(path) {
+        true => Box::new(ObjectReader::open(&ObjectUrl::parse(path)?)?),
+        false => Box::new(open_file(path)?),
+    };
     let name = path.to_string_lossy();
     if let Some(packing) =
         [".zip", ".xz", ".bz2", ".7z", ".rar", ".lz4"].iter().find(|it| name.ends_with(*it))
@@ -149,14 +165,107 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
         )
         .into());
     }
-    uncompressed(file, &name).map_err(|error| explain_open(path, &error))
+    uncompressed(content, &name).map_err(|error| explain_open(path, &error))
 }
 
-/// Opens a file for reading as it is.
+/// Opens a file for reading as it is, at any place.
+///
+/// An object is fetched first, to a file without a name in the folder of temporary files: whoever reads here and there asks
+/// for most of it in the end, piece by piece, and each piece would be a request of its own.
 ///
 /// # Errors
-/// When it cannot be opened or is a folder; the message says what to do.
+/// When it cannot be opened or fetched, or is a folder; the message says what to do.
 pub fn open_raw(path: &Path) -> Result<File> {
+    if !is_url(path) {
+        return open_file(path);
+    }
+    let mut content = ObjectReader::open(&ObjectUrl::parse(path)?)?;
+    let mut fetch = || {
+        let mut file = tempfile::tempfile()?;
+        io::copy(&mut content, &mut file)?;
+        file.rewind()?;
+        Ok(file)
+    };
+    fetch().map_err(|error: io::Error| match is_lost(&error) {
+        true => error.into(),
+        false => format!(
+            "cannot fetch {}: {error}; free some space there, or let TMPDIR name a folder on another disk",
+            path.display()
+        )
+        .into(),
+    })
+}
+
+/// The bytes of a file or an object, as they are.
+///
+/// # Errors
+/// When it cannot be read; the message says what to do.
+pub fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if is_url(path) {
+        ObjectReader::open(&ObjectUrl::parse(path)?)?.read_to_end(&mut bytes)?;
+    } else {
+        open_file(path)?.read_to_end(&mut bytes).map_err(|error| explain_open(path, &error))?;
+    }
+    Ok(bytes)
+}
+
+/// Whether a path is a file or an object. What cannot be looked at is none.
+///
+/// # Errors
+/// When the service of a URL does not say.
+pub fn is_file(path: &Path) -> Result<bool> {
+    if is_url(path) { Listing::is_object(path) } else { Ok(path.is_file()) }
+}
+
+/// Why a path that must be one of a file system cannot be used; none where it can.
+pub fn not_local(path: &Path) -> Option<String> {
+    is_url(path).then(|| {
+        format!(
+            "{} is in a bucket, and this must lie in a folder; copy it to one, and name that",
+            path.display()
+        )
+    })
+}
+
+/// A folder whose files are looked for by patterns, in a file system or in a bucket.
+#[derive(Debug)]
+pub struct InputFolder {
+    path: PathBuf,
+    /// All that is there, where it is in a bucket.
+    objects: Option<Listing>,
+}
+
+impl InputFolder {
+    /// Opens a folder; none where there is no such folder.
+    ///
+    /// # Errors
+    /// When the service of a URL does not say.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        let objects = if is_url(path) { Some(Listing::open(path)?) } else { None };
+        let is_there = objects.as_ref().map_or_else(|| path.is_dir(), |listing| !listing.is_empty());
+        Ok(is_there.then(|| Self { path: path.to_owned(), objects }))
+    }
+
+    /// The files below `folder` of it that fit a pattern, sorted, named from there on.
+    ///
+    /// # Errors
+    /// When it is no pattern. What cannot be listed holds nothing.
+    pub fn fitting(&self, folder: &str, pattern: &str) -> Result<Vec<InputFile>> {
+        let wrong =
+            |error: glob::PatternError| -> Error { format!("{pattern} is no pattern: {error}").into() };
+        if let Some(objects) = &self.objects {
+            return objects.fitting(folder, pattern).map_err(wrong);
+        }
+        let folder = if folder.is_empty() { self.path.clone() } else { self.path.join(folder) };
+        let whole = format!("{}/{pattern}", glob::Pattern::escape(&folder.to_string_lossy()));
+        let paths = glob::glob(&whole).map_err(wrong)?.filter_map(std::result::Result::ok);
+        let files = paths.filter(|path| path.is_file());
+        Ok(files.map(|path| InputFile { name: name_in(&folder, &path), path }).collect())
+    }
+}
+
+fn open_file(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| explain_open(path, &error))?;
     if file.metadata().map_err(|error| explain_open(path, &error))?.is_dir() {
         return Err(explain_open(path, &io::ErrorKind::IsADirectory.into()));

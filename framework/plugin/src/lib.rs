@@ -2,11 +2,13 @@
 //!
 //! [`slots`] holds one file per place a plugin can stand; [`registry`] how a plugin makes itself known;
 //! [`ports`] what the tensor world offers to plugins without showing a tensor; [`input`] how files that a recipe names
-//! are found and opened; [`engine`] how a program gets at the tensor world; [`team`] how processes share a run.
+//! are found and opened, [`objects`] those in buckets; [`engine`] how a program gets at the tensor world; [`team`] how
+//! processes share a run.
 
 pub mod engine;
 mod guarded;
 pub mod input;
+pub mod objects;
 pub mod ports;
 pub mod reference;
 pub mod registry;

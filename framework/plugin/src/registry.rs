@@ -296,7 +296,7 @@ impl<S: Slot> JsonSchema for Selected<S> {
 }
 
 /// A path in a recipe. Relative paths are taken from the folder of the file that writes them (from the current
-/// folder for `--set`); the loader makes them absolute. Paths stay out of fingerprints.
+/// folder for `--set`); the loader makes them absolute, and leaves URLs as they are. Paths stay out of fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RecipePath(pub PathBuf);

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use figment::value::{Dict, Map as FigmentMap};
 use figment::{Figment, Metadata, Profile, Provider};
+use sbp_plugin::input::is_url;
 use serde_json::{Map, Value};
 
 use crate::Recipe;
@@ -209,11 +210,13 @@ impl Layers {
         Some(if source.file.is_none() { source.name.clone() } else { format!("{}:{line}", source.name) })
     }
 
-    /// Makes relative paths absolute, each from the folder of the layer that wrote it.
+    /// Makes relative paths absolute, each from the folder of the layer that wrote it. URLs are whole already.
     fn anchor_paths(&self, merged: &mut Value) {
         for pointer in schema::path_pointers(merged) {
             let Some((source, _)) = self.find_nearest(&pointer) else { continue };
-            if let Some(Value::String(path)) = merged.pointer_mut(&pointer) {
+            if let Some(Value::String(path)) = merged.pointer_mut(&pointer)
+                && !is_url(&*path)
+            {
                 let anchored = source.folder.join(&*path);
                 *path = std::path::absolute(&anchored).unwrap_or(anchored).to_string_lossy().into_owned();
             }

@@ -2,6 +2,7 @@
 
 use sbp_core::Duration;
 use sbp_plugin::catch_panic;
+use sbp_plugin::input::not_local;
 use sbp_plugin::registry::BuildContext;
 
 use crate::check::at_value;
@@ -35,6 +36,14 @@ pub(crate) fn meaning(recipe: &Recipe, layers: &Layers) -> Vec<Problem> {
 
 fn tuning(section: &SynthesizerSection, found: &mut Findings<'_>) {
     let names = section.init.checkpoint.is_some();
+    if let Some(problem) = section.init.checkpoint.as_ref().and_then(|path| not_local(path.as_ref())) {
+        found.add(
+            "/synthesizer/init/checkpoint",
+            Code::PluginOption,
+            problem,
+            "weights are mapped into memory from where they lie",
+        );
+    }
     if names != (section.init.from == InitFrom::Checkpoint) {
         let message = match names {
             true => "weights do not come from a checkpoint, so that there is no use for one",

@@ -211,8 +211,8 @@ pub struct SplitsSection {
     #[schemars(range(min = 1))]
     pub heldout_documents: usize,
     /// Evaluation sets whose texts must not be trained on, by name, each with its files: a path, a folder, a pattern, or a
-    /// list of these. Every string counts in JSON, JSONL and Parquet, every cell in CSV and TSV, every line in other
-    /// files; `.gz` and `.zst` are unpacked. They are guarded as held-out documents are.
+    /// list of these, on a disk or in a bucket. Every string counts in JSON, JSONL and Parquet, every cell in CSV and TSV,
+    /// every line in other files; `.gz` and `.zst` are unpacked. They are guarded as held-out documents are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub evaluation_sets: BTreeMap<String, RecipePaths>,
     /// Words in the n-grams by which a document counts as containing held-out or evaluation text.
@@ -561,6 +561,11 @@ pub struct ExecutionSection {
     /// Checkpoints of trainings that stay, in `checkpoints/` of the artifact; by default only the last one does. Without
     /// effect on trainings that are done already.
     pub keep_checkpoints: KeepCheckpoints,
+    /// A folder in a bucket, such as `s3://bucket/store`, that artifacts are shared through: what the store on this machine
+    /// lacks is fetched from there, what it has is copied there. Where the bucket fails, the run goes on without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^(s3|gs|az|abfss)://[^/]+"))]
+    pub remote_store: Option<String>,
 }
 
 impl Default for ExecutionSection {
@@ -572,6 +577,7 @@ impl Default for ExecutionSection {
             recompute_activations: false,
             checkpoint_every_secs: 60.0,
             keep_checkpoints: KeepCheckpoints::default(),
+            remote_store: None,
         }
     }
 }

@@ -5,7 +5,7 @@ mod lines;
 use std::io::BufRead;
 use std::path::Path;
 
-use sbp_plugin::input::{InputFile, name_uncompressed};
+use sbp_plugin::input::{InputFile, is_lost, name_uncompressed};
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::corpus::Corpus;
 use serde_json::Value;
@@ -161,11 +161,15 @@ impl JsonLines {
     ) -> Result<()> {
         let mut lines = Lines { reader: content, most: self.most };
         for number in 1.. {
-            let line = lines.next().map_err(|error| {
+            let line = lines.next().map_err(|error| -> Error {
+                if is_lost(&error) {
+                    return error.into();
+                }
                 format!(
                     "{path} cannot be read past line {}: {error}. It is damaged or incomplete: fetch or write it again",
                     number - 1
                 )
+                .into()
             })?;
             let record = match &line {
                 None => break,

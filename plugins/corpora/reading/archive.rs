@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use sbp_plugin::input::{InputFile, name_uncompressed, open, uncompressed};
+use sbp_plugin::input::{InputFile, is_lost, name_uncompressed, open, uncompressed};
 use sbp_plugin::prelude::*;
 
 /// Gives the content of a file to `visit`, uncompressed, with its name; of an archive, that of each member that is a
@@ -17,6 +17,9 @@ pub(crate) fn each_member(
     }
     let mut last = "its beginning".to_owned();
     let damaged = |error: std::io::Error, last: &str| -> Error {
+        if is_lost(&error) {
+            return error.into();
+        }
         format!(
             "{} cannot be read past {last}: {error}. It is damaged, incomplete or no tar archive: fetch or pack it again",
             file.path.display()

@@ -1,8 +1,8 @@
 //! Where a task's files are.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sbp_plugin::input::InputFile;
+use sbp_plugin::input::{self, InputFile, InputFolder};
 use sbp_plugin::prelude::*;
 
 use super::definition::Definition;
@@ -15,30 +15,31 @@ use super::rows::ending;
 /// # Errors
 /// When there is nothing, or files of several layouts, which would be the same rows twice.
 pub(super) fn find(data: &Path, definition: &Definition, patterns: &[String]) -> Result<Vec<InputFile>> {
-    if data.is_file() {
+    if input::is_file(data)? {
         let name = data.file_name().unwrap_or(data.as_os_str()).to_string_lossy().into_owned();
         return Ok(vec![InputFile { path: data.to_owned(), name }]);
     }
     let (task, origin) = (&definition.task, &definition.origin);
-    if !data.is_dir() {
+    let Some(folder) = InputFolder::open(data)? else {
         return Err(format!(
             "there is nothing at {}; `data` must be a file of the task {task} or a folder that holds it",
             data.display()
         )
         .into());
-    }
-    let usual = definition.files.folders.iter().map(|folder| data.join(folder));
-    for root in
-        usual.chain([data.to_owned()]).flat_map(|folder| [folder.join("data"), folder].into_iter().rev())
-    {
+    };
+    let usual = definition.files.folders.iter().map(String::as_str);
+    let roots = usual.chain([""]).flat_map(|root| [root.to_owned(), below(root, "data")]);
+    for root in roots {
         for pattern in patterns {
-            let found = matches(&root, pattern).map_err(|error| format!("{origin}: `files`: {error}"))?;
+            let mut found =
+                folder.fitting(&root, pattern).map_err(|error| format!("{origin}: `files`: {error}"))?;
+            found.retain(|file| ending(&file.name).is_some());
             let layouts: Vec<_> = found.iter().filter_map(|file| ending(&file.name)).collect();
             if layouts.windows(2).any(|pair| pair[0] != pair[1]) {
                 let names: Vec<&str> = found.iter().map(|file| file.name.as_str()).collect();
                 return Err(format!(
                     "the task {task} is in {} in several layouts: {}; name one file in `data`, or take the others away",
-                    root.display(),
+                    data.join(&root).display(),
                     names.join(", ")
                 )
                 .into());
@@ -57,18 +58,8 @@ pub(super) fn find(data: &Path, definition: &Definition, patterns: &[String]) ->
     .into())
 }
 
-/// The files of a folder that fit a pattern and are of a layout that is read, by name.
-fn matches(folder: &Path, pattern: &str) -> std::result::Result<Vec<InputFile>, String> {
-    let whole = format!("{}/{pattern}", glob::Pattern::escape(&folder.to_string_lossy()));
-    let paths = glob::glob(&whole).map_err(|error| format!("{pattern} is no pattern: {error}"))?;
-    // A folder that cannot be listed holds nothing for us; what is missing is told in the end.
-    let paths = paths.filter_map(std::result::Result::ok);
-    let named = |path: PathBuf| {
-        let inside = path.strip_prefix(folder).unwrap_or(&path);
-        let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-        InputFile { name: parts.join("/"), path }
-    };
-    Ok(paths.map(named).filter(|file| ending(&file.name).is_some() && file.path.is_file()).collect())
+fn below(root: &str, folder: &str) -> String {
+    if root.is_empty() { folder.to_owned() } else { format!("{root}/{folder}") }
 }
 
 #[cfg(test)]

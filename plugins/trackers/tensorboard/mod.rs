@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sbp_plugin::input::not_local;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::tracker::{MetricPoint, RunCard, Tracker};
 use serde_json::Value;
@@ -47,6 +48,10 @@ impl Plugin<slots::Tracker> for TensorboardConfig {
     const KIND: &'static str = "tensorboard";
     fn example() -> Self {
         Self::default()
+    }
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let problem = self.folder.as_ref().and_then(|folder| not_local(folder.as_ref()));
+        problem.map(|problem| ("folder", problem)).into_iter().collect()
     }
     fn build(&self, _: &BuildContext) -> Result<Box<dyn Tracker>> {
         Ok(Box::new(TensorboardTracker::new(self.clone(), super::now)))

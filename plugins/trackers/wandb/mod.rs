@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sbp_plugin::input::not_local;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::tracker::{ArtifactCard, MetricPoint, RunCard, Tracker};
 use serde_json::Value;
@@ -97,6 +98,9 @@ impl Plugin<slots::Tracker> for WandbConfig {
         }
         if self.tags.iter().any(|tag| tag.is_empty() || tag.chars().count() > 64) {
             problems.push(("tags", "W&B allows tags of 1 to 64 characters".to_owned()));
+        }
+        if let Some(problem) = self.folder.as_ref().and_then(|folder| not_local(folder.as_ref())) {
+            problems.push(("folder", problem));
         }
         if self.mode == Mode::Online && self.sync_command.is_empty() {
             problems.push(("sync_command", "mode = \"online\" needs a program that uploads".to_owned()));

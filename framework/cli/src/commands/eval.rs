@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sbp_pipeline::Reporter as _;
 use sbp_plugin::engine::Engine;
+use sbp_plugin::input::is_url;
 use sbp_plugin::ports::Precision;
 use sbp_plugin::team::Solo;
 use sbp_plugin::{Selected, slots};
@@ -56,7 +57,7 @@ fn evaluators(args: &EvalArgs) -> Result<Vec<Selected<slots::Evaluator>>, Failur
     for name in &args.tasks {
         // Clap asks for it beside tasks.
         let data = args.data.as_deref().unwrap_or(Path::new("."));
-        if !data.exists() {
+        if !is_url(data) && !data.exists() {
             return Err(Failure::Other(format!(
                 "there is no {}; --data names the folder (or the file) of the tasks' data",
                 data.display()

@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::explain::Look;
+use crate::remote::Remote;
 use crate::run_folder::RunFolder;
 use crate::store::{Artifact, Store};
 use crate::together::{By, Verdict, concluded, hear, led};
@@ -56,7 +57,9 @@ impl<'a> Study<'a> {
         runtime: &'a mut dyn Runtime,
         watch: Watch<'a>,
     ) -> Self {
-        let (store, team) = (Store::new(home.join("store")), runtime.team());
+        let remote = plan.recipe.execution.remote_store.as_deref().map(Remote::at);
+        let store = Store::new(home.join("store")).with_remote(remote);
+        let team = runtime.team();
         Self { plan, store, folder, runtime, team, watch, round: None, look: None }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sbp_core::Document;
+use sbp_plugin::input;
 use sbp_plugin::ports::Tokenizer as _;
 use sbp_plugin::slots::arm::Supply;
 use serde_json::json;
@@ -41,7 +42,7 @@ pub(crate) fn make(study: &mut Study<'_>, corpus: &CorpusData) -> Result<Tokens>
     let section = &study.plan.recipe.tokenizer;
     let how = match &section.file {
         Some(file) => {
-            let bytes = std::fs::read(file.as_ref()).map_err(Error::file("read", file.as_ref()))?;
+            let bytes = input::bytes(file.as_ref()).map_err(failed("tokenizer"))?;
             json!({"file": sbp_core::Fingerprint::of_bytes(&bytes)})
         }
         None => json!({"corpus": corpus.artifact.fingerprint, "vocab_size": section.vocab_size}),
