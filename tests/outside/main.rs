@@ -1,7 +1,9 @@
 //! Programs outside the repository. Plugins: what `sbp plugins new` writes compiles, keeps the contract of its slot and
 //! runs, for every slot; and the commands in `docs/writing-a-plugin.md` do what it says. What reads a report: in `report.rs`;
-//! what reads trackers: in `trackers.rs`; buckets: in `objects.rs`.
+//! what reads trackers: in `trackers.rs`; buckets: in `objects.rs`; what starts processes: in `launchers.rs`.
 
+#[cfg(target_os = "linux")]
+mod launchers;
 mod objects;
 mod report;
 mod trackers;

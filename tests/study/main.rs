@@ -7,6 +7,7 @@ mod evaluated;
 mod faults;
 mod interrupted;
 mod locked;
+mod memory;
 mod panics;
 mod reproducible;
 mod resumed;

@@ -190,3 +190,65 @@ fn who_does_not_come_is_named() {
     let follower = alone("1", port);
     assert!(follower.contains(&format!("cannot reach the store at 127.0.0.1:{port}")), "{follower}");
 }
+
+/// Two hosts of our own making: network namespaces with a cable between them.
+#[cfg(target_os = "linux")]
+struct Hosts([String; 2]);
+
+#[cfg(target_os = "linux")]
+impl Hosts {
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+    fn new() -> Option<Self> {
+        let name = |end: &str| format!("sbp{}{end}", std::process::id() % 100_000);
+        let hosts = Self([name("a"), name("b")]);
+        let [a, b] = &hosts.0;
+        let ip = |arguments: &str| {
+            let output = Command::new("ip").args(arguments.split(' ')).output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        let made = ip(&format!("netns add {a}"))
+            && ip(&format!("netns add {b}"))
+            && ip(&format!("link add {a} netns {a} type veth peer name {b} netns {b}"))
+            && [(a, "10.77.0.1/24"), (b, "10.77.0.2/24")].iter().all(|(host, address)| {
+                ip(&format!("-n {host} addr add {address} dev {host}"))
+                    && ip(&format!("-n {host} link set {host} up"))
+                    && ip(&format!("-n {host} link set lo up"))
+            });
+        if !made {
+            eprintln!("skipped: no network namespaces can be made here");
+            return None;
+        }
+        Some(hosts)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for host in &self.0 {
+            let _removed = Command::new("ip").args(["netns", "del", host]).output();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_hosts_make_what_one_process_makes() {
+    let Some(hosts) = Hosts::new() else { return };
+    let [alone, home] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let expected =
+        comparable_results(&sbp_run(&smoke(), alone.path(), &SAME_BITS).output().expect("it starts"));
+    let start = |(rank, host): (usize, &String)| {
+        let run = sbp_run(&smoke(), home.path(), &SAME_BITS);
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", host]).arg(run.get_program()).args(run.get_args());
+        for (variable, value) in run.get_envs() {
+            command.env(variable, value.expect("is set"));
+        }
+        command.env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
+        command.env("MASTER_ADDR", "10.77.0.1").env("MASTER_PORT", "29500").env("SBP_START_TIMEOUT", "60");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let outputs = Processes(hosts.0.iter().enumerate().map(start).collect()).end();
+    assert_eq!(comparable_results(&outputs[0]), expected);
+}
