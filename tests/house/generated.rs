@@ -1,9 +1,10 @@
-//! Generated files: schemas and reference pages. `cargo xtask gen` writes them, this test checks them.
+//! Generated files: schemas, reference pages, an example of a report. `cargo xtask gen` writes them, this test checks them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use sbp_pipeline::report::{self, Format, Paper, Reported};
 use sbp_plugin::reference::{Card, cards};
 use sbp_recipe::Code;
 
@@ -56,7 +57,19 @@ fn files() -> BTreeMap<PathBuf, String> {
     }
     files.insert("docs/reference/README.md".into(), index);
     files.insert("docs/reference/diagnostics.md".into(), diagnostics());
+    files.insert("docs/example-report.html".into(), example_report());
     files
+}
+
+/// The page of the results that the report's tests use, with all sections that a page can have.
+fn example_report() -> String {
+    let path = super::root().join("tests/fixtures/results.json");
+    let Ok((_, Reported::Run(results))) = report::read(&path) else {
+        panic!("{path:?} are the results of a run")
+    };
+    let page = Format::Html.render(&results, Some(&Paper::beside(&[&results])));
+    assert!(page.len() < 300_000, "a page of {} bytes is no small example", page.len());
+    page
 }
 
 fn diagnostics() -> String {

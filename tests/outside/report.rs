@@ -42,6 +42,7 @@ fn the_table_compiles_with_booktabs_alone() {
     }
     let said = succeed(command.arg("paper.tex").current_dir(folder.path()));
     assert!(folder.path().join("paper.pdf").exists(), "{said}");
+    assert!(!said.contains("Overfull"), "the table is wider than the page\n{said}");
 }
 
 #[test]
@@ -98,6 +99,39 @@ fn the_page_opens_in_a_browser_in_light_and_in_dark() {
         let (_, complaints) = open(&browser, &other, &["--dump-dom"]);
         assert_eq!(complaints.len(), 1, "{intruder}: {complaints:?}");
     }
+}
+
+/// Measures the page from within, for which its policy is taken out.
+const MEASURE: &str = "<script>
+const height = cell => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return range.getBoundingClientRect().height;
+};
+const numbers = [...document.querySelectorAll('td.n')];
+const broken = numbers.filter(cell => height(cell) > 1.5 * parseFloat(getComputedStyle(cell).lineHeight));
+const fits = document.documentElement.scrollWidth <= window.innerWidth;
+const texts = broken.map(cell => cell.textContent);
+document.title = `fits: ${fits}, many numbers: ${numbers.length > 100}, broken: [${texts}]`;
+</script>";
+
+#[test]
+fn on_a_narrow_screen_tables_scroll_and_numbers_stay_whole() {
+    let Some(browser) = browser() else {
+        return skipped("the narrow page", "Chromium or Chrome (see also $CHROME)");
+    };
+    let folder = report();
+    let text = fs::read_to_string(folder.path().join("report.html")).expect("it is text");
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+    assert!(text.contains(policy));
+    let page = folder.path().join("measured.html");
+    let measured = text.replace(policy, "").replace("</body>", &format!("{MEASURE}</body>"));
+    fs::write(&page, measured).expect("it can be written");
+    // A browser without a screen may take 500 for its least width, which is narrow too.
+    let (dom, complaints) = open(&browser, &page, &["--window-size=400,900", "--dump-dom"]);
+    assert_eq!(complaints, [""; 0]);
+    let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next());
+    assert_eq!(title, Some("fits: true, many numbers: true, broken: []"));
 }
 
 fn browser() -> Option<PathBuf> {

@@ -128,7 +128,10 @@ fn what_cannot_be_reported_on_is_refused_with_a_remedy() {
     fs::write(folder.path().join("old.json"), "{\"schema_version\": 1}").expect("it can be written");
     for (arguments, remedy) in [
         (&["report", "absent"][..], "`sbp run` on the same recipe goes on"),
-        (&["report", "old.json"], "run its recipe again with this sbp"),
+        (
+            &["report", "old.json"],
+            "old.json: its schema_version is 1, and this sbp reads 2; run its recipe again",
+        ),
         (&["report", "one", "two", "--out", "there"], "leave it out"),
     ] {
         let said = output(&folder, arguments);
@@ -140,6 +143,8 @@ fn what_cannot_be_reported_on_is_refused_with_a_remedy() {
 #[test]
 fn what_is_wrong_with_an_evaluation_or_a_comparison_is_told_without_the_engine() {
     let folder = alone();
+    let old = run_in(&folder, "old").join("results.json");
+    fs::write(&old, "{\"schema_version\": 1}").expect("it can be written");
     let eval = ["eval", "--checkpoint", "model"];
     for (arguments, code, part) in [
         (&[&eval[..], &["--tasks", "sciq"]].concat()[..], 2, "--data"),
@@ -148,9 +153,19 @@ fn what_is_wrong_with_an_evaluation_or_a_comparison_is_told_without_the_engine()
         (&eval, 2, "--tasks"),
         (&[&eval[..], &["--tasks", "sciq", "--data", "absent"]].concat(), 1, "there is no absent"),
         (&[&eval[..], &["--tasks", "my.toml", "--data", "."]].concat(), 1, "there is no my.toml"),
-        (&[&eval[..], &["--tasks", "no_such", "--data", "."]].concat(), 1, "no_such"),
+        (&[&eval[..], &["--tasks", "xyz", "--data", "."]].concat(), 1, "is called `xyz`; known are `"),
+        (
+            &[&eval[..], &["--tasks", "arc-esy", "--data", "."]].concat(),
+            1,
+            "did you mean `arc_easy`? known are `",
+        ),
         (&["compare", "one"], 2, "2 values"),
         (&["compare", "one", "two"], 1, "one is no finished run"),
+        (
+            &["compare", "old", "two"],
+            1,
+            "old/report/results.json: its schema_version is 1, and this sbp reads 2",
+        ),
     ] {
         let output = output(&folder, arguments);
         let said = text(&output.stderr);

@@ -57,9 +57,10 @@ fn elements<'a>(page: &'a Document<'_>) -> impl Iterator<Item = Node<'a, 'a>> {
     page.descendants().filter(Node::is_element)
 }
 
-/// All text below an element.
+/// All text below an element, whether lines may end at its spaces or not.
 fn text(node: Node<'_, '_>) -> String {
-    node.descendants().filter_map(|node| node.text().filter(|_| node.is_text())).collect()
+    let texts = node.descendants().filter_map(|node| node.text().filter(|_| node.is_text()));
+    texts.collect::<String>().replace('\u{a0}', " ")
 }
 
 fn section<'a>(page: &'a Document<'_>, id: &str) -> Option<Node<'a, 'a>> {

@@ -21,7 +21,7 @@ usage: cargo xtask VERB
   sbp ARGS...    build the program in release mode and run it; `cargo sbp ARGS...` is short for this
   test [ARGS...] formatting, lints, every test, the recipes as editors see them; ARGS go to
                  `cargo test --workspace`
-  gen [--check]  write the generated files (schemas, reference pages), or only compare them
+  gen [--check]  write the generated files (schemas, reference pages, docs/example-report.html), or only compare them
   parity         the tests that compare with PyTorch and transformers, which are fetched at first use
   bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
   bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)

@@ -19,6 +19,11 @@ const TASKS: [(&str, &str); 11] = [
     ("winogrande", include_str!("../tasks/winogrande.toml")),
 ];
 
+/// The names of all, for the schema: so a recipe and the command line can tell which one somebody may have meant.
+pub(super) fn names() -> Vec<&'static str> {
+    TASKS.iter().map(|(known, _)| *known).collect()
+}
+
 /// The text of a definition.
 pub(super) fn text(name: &str) -> Option<&'static str> {
     TASKS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
@@ -35,10 +40,9 @@ pub(super) fn definition(name: &str) -> Result<Definition> {
 
 /// What to say where a task is asked for that there is not.
 pub(super) fn unknown(name: &str) -> String {
-    let names: Vec<&str> = TASKS.iter().map(|(known, _)| *known).collect();
     format!(
         "no task is called {name:?}; there are {}, and `definition` names a file with one of your own",
-        names.join(", ")
+        names().join(", ")
     )
 }
 

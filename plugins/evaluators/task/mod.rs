@@ -60,6 +60,7 @@ use self::rows::Row;
 pub struct TaskConfig {
     /// A task that is built in. Give this or `definition`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = built_in::names()))]
     pub task: Option<String>,
     /// A TOML file that defines a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -383,33 +383,3 @@ fn the_files_of_the_field_are_read_in_all_their_layouts() {
         assert_eq!(task.posed(&rows).expect("every row is an item").len(), num_items);
     }
 }
-
-#[test]
-fn zz_dump() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/eval");
-    let mut all = std::collections::BTreeMap::new();
-    for (task, file, n) in [
-        ("arc_easy", "", 0),
-        ("arc_challenge", "", 0),
-        ("sciq", "", 0),
-        ("winogrande", "", 0),
-        ("triviaqa", "", 0),
-        ("webqs", "", 0),
-        ("mmlu", "", 5),
-        ("lambada_openai", "", 0),
-        ("openbookqa", "", 0),
-        ("piqa", "", 0),
-        ("hellaswag", "/tmp/hs.jsonl", 0),
-    ] {
-        let config = TaskConfig {
-            num_fewshot: Some(n),
-            ..TaskConfig::of(task, if file.is_empty() { data.clone() } else { file.into() })
-        };
-        let task_ = config.open().unwrap();
-        let rows = task_.items().unwrap();
-        let posed = task_.posed(&rows).unwrap();
-        let out: Vec<Value> = rows.iter().zip(&posed).map(|(row, p)| json!({"row": row.value, "file": &*row.file, "pairs": p.pairs.iter().map(|(a, b)| json!([&**a, b])).collect::<Vec<_>>(), "prompt": p.prompt.as_deref(), "target": p.right.target()})).collect();
-        all.insert(task, out);
-    }
-    std::fs::write("/tmp/dump.json", serde_json::to_string(&all).unwrap()).unwrap();
-}

@@ -10,6 +10,8 @@ use sbp_recipe::match_compute::Verdict;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::report::other_version;
+use crate::report::results::RESULTS_VERSION;
 use crate::stages::evaluate::Scores;
 use crate::{Error, Result, files};
 
@@ -129,6 +131,9 @@ fn report(named: &Path, folder: &Path) -> Result<Report> {
             named.display(),
             points.join(" ")
         )));
+    }
+    if let Some(reason) = other_version(&results, RESULTS_VERSION) {
+        return Err(Error::Refused(format!("cannot compare {}: {reason}", path.display())));
     }
     serde_json::from_value(results).map_err(|error| files::invalid(&path, &error))
 }

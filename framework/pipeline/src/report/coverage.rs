@@ -163,10 +163,19 @@ fn intervals_of_few_seeds_cover_noise_and_seeds() {
 fn intervals_of_few_seeds_and_units_cover_both() {
     let both = Setting { of_units: 0.5, noise: 0.7, of_seeds: 0.1, ..NOISE };
     assert_covers(both, [0.93, 0.985]);
+    assert_covers(Setting { num_seeds: 2, ..both }, [0.93, 0.995]);
     assert_covers(Setting { num_seeds: 5, ..both }, [0.93, 0.98]);
     assert_covers(Setting { num_seeds: 5, form: Units::Answers, num_units: 100, ..both }, [0.93, 0.98]);
     assert_covers(Setting { num_seeds: 5, form: Units::Ratios, num_units: 100, ..both }, [0.93, 0.98]);
     assert_covers(Setting { num_seeds: 5, form: Units::Perplexities, num_units: 100, ..both }, [0.93, 0.98]);
+}
+
+/// Where units and seeds weigh about alike and there is no noise, it covers most. docs/METHOD.md gives the figures.
+#[test]
+fn intervals_of_units_and_seeds_alike_cover_most() {
+    for (num_seeds, of_seeds, most) in [(2, 0.046, 0.995), (3, 0.078, 0.985), (5, 0.144, 0.98)] {
+        assert_covers(Setting { of_units: 0.5, of_seeds, num_seeds, ..ONE_SEED }, [0.95, most]);
+    }
 }
 
 /// Asserts how often the interval of the share covers it, where the oracle is so much better that it nearly always has one.

@@ -76,7 +76,10 @@ pub(crate) fn html(results: &Results, paper: Option<&Paper>) -> String {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the usual tags, with lines of their own"));
     environment.add_filter("typeset", |cell: String| typeset(&cell));
+    environment.add_filter("together", |cell: String| together(&cell));
     environment.add_filter("alignments", |rows: Vec<Vec<String>>| alignments(&rows));
+    environment
+        .add_filter("alignment", |cell: String, of_column: String| alignment(&cell, &of_column).to_owned());
     environment
         .render_str(include_str!("page.html"), Serde(page(results, paper)))
         .expect("the template names what the page has, as a test shows")
@@ -180,7 +183,8 @@ fn leaves(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// The class of each column of a table: `n` for numbers, which are set to the right, `w` for words.
+/// The class of each column of a table: `n` for numbers, which are set to the right, `w` for words. The first names the rows,
+/// and a name such as `5-grams` is no number.
 fn alignments(rows: &[Vec<String>]) -> Vec<&'static str> {
     let columns = rows.first().map_or(0, Vec::len);
     let body = rows.get(1..).unwrap_or_default();
@@ -188,7 +192,12 @@ fn alignments(rows: &[Vec<String>]) -> Vec<&'static str> {
         let mut cells = body.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty());
         cells.any(|cell| is_number(cell))
     };
-    (0..columns).map(|column| if holds_number(column) { "n" } else { "w" }).collect()
+    (0..columns).map(|column| if column > 0 && holds_number(column) { "n" } else { "w" }).collect()
+}
+
+/// The class of a cell: that of its column, but `t` for a text among numbers, which may not be as wide as it likes.
+fn alignment<'c>(cell: &str, of_column: &'c str) -> &'c str {
+    if of_column == "n" && !cell.is_empty() && !is_number(cell) { "t" } else { of_column }
 }
 
 /// Whether a cell holds a number.
@@ -203,7 +212,8 @@ fn typeset(cell: &str) -> String {
         && factor.parse::<f64>().is_ok()
         && power.parse::<i32>().is_ok()
     {
-        return format!("{} × 10{}", typeset(factor), power.chars().map(plot::raised).collect::<String>());
+        let power: String = power.chars().map(plot::raised).collect();
+        return whole(&format!("{} × 10{power}", typeset(factor)));
     }
     let mut typeset = String::new();
     let mut before = None;
@@ -214,8 +224,35 @@ fn typeset(cell: &str) -> String {
         typeset.push(if c == '-' && begins_number { '−' } else { c });
         before = Some(c);
     }
-    typeset
+    if is_number(cell) { whole(&typeset) } else { together(&typeset) }
 }
+
+/// A number on one line, its interval perhaps on the next.
+fn whole(number: &str) -> String {
+    let spaced = number.replace(' ', &NO_BREAK.to_string());
+    match spaced.rsplit_once(&format!("{NO_BREAK}[")) {
+        Some((value, interval)) if interval.contains(',') => format!("{value} [{interval}"),
+        _ => spaced,
+    }
+}
+
+/// A text that breaks into lines neither before a number or an arrow nor beside a times sign: in `too_short 27, empty 2` only
+/// after the comma.
+fn together(text: &str) -> String {
+    let mut together = String::new();
+    let mut chars = text.chars().peekable();
+    let mut before = None;
+    while let Some(c) = chars.next() {
+        let holds = |next: &char| next.is_ascii_digit() || matches!(next, '×' | '↑' | '↓');
+        let is_held = before == Some('×') || (before != Some(',') && chars.peek().is_some_and(holds));
+        together.push(if c == ' ' && is_held { NO_BREAK } else { c });
+        before = Some(c);
+    }
+    together
+}
+
+/// A space at which no line ends.
+const NO_BREAK: char = '\u{a0}';
 
 #[cfg(test)]
 mod tests {
@@ -223,10 +260,31 @@ mod tests {
 
     #[test]
     fn numbers_are_typeset() {
-        assert_eq!(typeset("-0.25 [-0.30, -0.20]"), "−0.25 [−0.30, −0.20]");
-        assert_eq!(typeset("1.256e10"), "1.256 × 10¹⁰");
+        assert_eq!(typeset("-0.25 [-0.30, -0.20]"), "−0.25 [−0.30,\u{a0}−0.20]");
+        assert_eq!(typeset("2.904 ± 0.039"), "2.904\u{a0}±\u{a0}0.039");
+        assert_eq!(typeset("68.94 [M+]"), "68.94\u{a0}[M+]");
+        assert_eq!(typeset("1.256e10"), "1.256\u{a0}×\u{a0}10¹⁰");
         assert_eq!(typeset("similarity-band"), "similarity-band");
         assert_eq!(typeset("the-1 e5"), "the-1 e5");
+    }
+
+    #[test]
+    fn a_number_stays_with_what_it_counts() {
+        assert_eq!(together("too_short 27, empty 2"), "too_short\u{a0}27, empty\u{a0}2");
+        assert_eq!(
+            together("pretrain × 2.96 + synthetic × 1.00"),
+            "pretrain\u{a0}×\u{a0}2.96 + synthetic\u{a0}×\u{a0}1.00"
+        );
+        assert_eq!(together("SciQ (0-shot), % ↑"), "SciQ (0-shot), %\u{a0}↑");
+        assert_eq!(together("published, 1T, 3B"), "published, 1T, 3B");
+    }
+
+    #[test]
+    fn a_text_among_numbers_is_told_from_them() {
+        assert_eq!(alignment("too_short 27, empty 2", "n"), "t");
+        for (cell, of_column) in [("12", "n"), ("", "n"), ("pretrain × 3", "w")] {
+            assert_eq!(alignment(cell, of_column), of_column, "{cell}");
+        }
     }
 
     #[test]
@@ -237,7 +295,7 @@ mod tests {
         for cell in ["", "none", "too_short 5, empty 2", "repetition", "pretrain × 2.96"] {
             assert!(!is_number(cell), "{cell}");
         }
-        let rows = [["arm", "on", "train"], ["sbp", "pretrain × 3", "12"], ["oracle", "", "–"]];
+        let rows = [["figure", "on", "train"], ["5-grams", "pretrain × 3", "12"], ["oracle", "", "–"]];
         assert_eq!(alignments(&rows.map(|row| row.map(str::to_owned).to_vec())), ["w", "w", "n"]);
     }
 }

@@ -13,38 +13,46 @@ pub(crate) fn latex(results: &Results) -> String {
         on_a_line(&results.recipe),
         on_a_line(results.short_plan())
     );
-    text.push_str("\\begin{table}[t]\n\\centering\n\\footnotesize\n");
+    text.push_str("\\begin{table}[t]\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{4pt}\n");
     let _ = writeln!(text, "\\caption{{{}}}", caption(results));
     let _ = writeln!(text, "\\label{{tab:{}}}", label(&results.recipe));
-    text.push_str("\\begin{tabular}{@{}llrrrr@{}}\n\\toprule\n");
+    text.push_str("\\vspace{1ex}\n");
+    // A metric stands above its arms: in a column of its own it would push the table over the edge of a page.
+    text.push_str("\\begin{tabular}{@{}lrrrr@{}}\n\\toprule\n");
     text.push_str(
-        "Metric & Arm & Value $\\pm$ s.e. & Difference [95\\,\\%] & $p$ (Holm) & Recovered [95\\,\\%] \\\\\n\\midrule\n",
+        "Arm & Value $\\pm$ s.e. & Difference [95\\,\\%] & $p$ (Holm) & Recovered [95\\,\\%] \\\\\n\\midrule\n",
     );
     let mut last = "";
     for row in scores::rows(results) {
-        let is_first = row.metric != last;
-        if is_first && !last.is_empty() {
-            text.push_str("\\addlinespace\n");
+        if row.metric != last {
+            if !last.is_empty() {
+                text.push_str("\\addlinespace\n");
+            }
+            let _ = writeln!(text, "\\multicolumn{{5}}{{@{{}}l}}{{{}}} \\\\", directed(&row));
         }
-        let _ = writeln!(text, "{} \\\\", cells(&row, is_first).join(" & "));
+        let _ = writeln!(text, "\\quad {} \\\\", cells(&row).join(" & "));
         last = row.metric;
     }
     text.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
     text
 }
 
-fn cells(row: &Row<'_>, is_first: bool) -> [String; 6] {
+/// The metric, with an arrow in the direction in which it gets better.
+fn directed(row: &Row<'_>) -> String {
     let direction = match row.higher_is_better {
         Some(true) => " $\\uparrow$",
         Some(false) => " $\\downarrow$",
         None => "",
     };
+    format!("{}{direction}", escaped(row.metric))
+}
+
+fn cells(row: &Row<'_>) -> [String; 5] {
     let recovered = match row.recovered() {
         Recovered::Share(share, interval) => math(&format!("{share} {interval}")),
         other => escaped(&other.text()),
     };
     [
-        if is_first { format!("{}{direction}", escaped(row.metric)) } else { String::new() },
         escaped(row.arm),
         math(&row.value()),
         if row.is_baseline() {

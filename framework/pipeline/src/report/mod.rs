@@ -27,6 +27,7 @@ pub mod table;
 use std::path::{Path, PathBuf};
 
 pub use self::paper::Paper;
+pub(crate) use self::read::other_version;
 pub use self::read::{Reported, read};
 use self::results::Results;
 pub use crate::stages::quality::Sample;

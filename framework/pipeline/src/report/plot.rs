@@ -13,6 +13,8 @@ const BOTTOM: f64 = 246.0;
 const MARKED_POINTS: usize = 24;
 /// Least distance between the labels of two lines.
 const LABEL_HEIGHT: f64 = 14.0;
+/// Where the middle of the lowest label of a line may lie: a label on the axis would be struck through by it.
+const LOWEST_LABEL: f64 = BOTTOM - 11.0;
 /// Mean width of a character in a label.
 const CHAR_WIDTH: f64 = 6.4;
 /// Characters of a label that are shown.
@@ -371,14 +373,15 @@ fn minus(number: String) -> String {
     number.replace('-', "−")
 }
 
-/// Moves sorted heights so far apart that labels at them do not overlap, and keeps them within the plot.
+/// Moves sorted heights so far apart that labels at them do not overlap, and keeps them clear of the
+/// axis below.
 fn keep_apart(heights: &mut [f64]) {
     let mut least = f64::NEG_INFINITY;
     for height in heights.iter_mut() {
         *height = height.max(least);
         least = *height + LABEL_HEIGHT;
     }
-    let mut most = BOTTOM - 4.0;
+    let mut most = LOWEST_LABEL;
     for height in heights.iter_mut().rev() {
         *height = height.min(most);
         most = *height - LABEL_HEIGHT;
@@ -460,10 +463,10 @@ mod tests {
     }
 
     #[test]
-    fn labels_do_not_overlap() {
+    fn labels_overlap_neither_each_other_nor_the_axis() {
         let mut heights = [BOTTOM - 3.0, BOTTOM - 2.0, BOTTOM - 1.0];
         keep_apart(&mut heights);
-        assert_eq!(heights, [BOTTOM - 32.0, BOTTOM - 18.0, BOTTOM - 4.0]);
+        assert_eq!(heights, [LOWEST_LABEL - 28.0, LOWEST_LABEL - 14.0, LOWEST_LABEL]);
     }
 
     #[test]

@@ -54,24 +54,25 @@ fn find(path: &Path) -> Result<PathBuf> {
 }
 
 fn decode<T: DeserializeOwned>(path: &Path, value: Value, version: u32) -> Result<T> {
-    match value.get("schema_version").and_then(Value::as_u64) {
-        None => return Err(refused(path, "it has no schema_version, so it is no results.json of sbp")),
-        Some(found) if found != u64::from(version) => {
-            let maker = value.pointer("/provenance/sbp_version").and_then(Value::as_str);
-            let maker = maker.map_or_else(String::new, |maker| {
-                format!(", or report on it with sbp {maker}, which made it")
-            });
-            return Err(refused(
-                path,
-                &format!(
-                    "its schema_version is {found}, and this sbp reads {version}; run its recipe again with this sbp{maker}"
-                ),
-            ));
-        }
-        Some(_) => {}
-    }
+    other_version(&value, version).map_or(Ok(()), |reason| Err(refused(path, &reason)))?;
     serde_json::from_value(value).map_err(|error| {
         refused(path, &format!("it does not follow schemas/results.schema.json ({error}); run its recipe again to have it anew"))
+    })
+}
+
+/// Why results are not of the version of their layout that is wanted, and what to do; none if they are.
+pub(crate) fn other_version(results: &Value, wanted: u32) -> Option<String> {
+    let Some(found) = results.get("schema_version").and_then(Value::as_u64) else {
+        return Some("it has no schema_version, so it is no results.json of sbp".to_owned());
+    };
+    let maker = results.pointer("/provenance/sbp_version").and_then(Value::as_str);
+    let other_maker = maker.filter(|maker| *maker != env!("CARGO_PKG_VERSION"));
+    let or_its_maker =
+        other_maker.map_or_else(String::new, |maker| format!(", or give it to sbp {maker}, which made it"));
+    (found != u64::from(wanted)).then(|| {
+        format!(
+            "its schema_version is {found}, and this sbp reads {wanted}; run its recipe again with this sbp, which reuses the stages that did not change{or_its_maker}"
+        )
     })
 }
 
@@ -97,15 +98,24 @@ mod tests {
             ("{", "not JSON"),
             ("[1, 2]", "no schema_version"),
             (
-                r#"{"schema_version": 1, "provenance": {"sbp_version": "0.3.0"}}"#,
-                "with sbp 0.3.0, which made it",
+                r#"{"schema_version": 1, "provenance": {"sbp_version": "0.2.0"}}"#,
+                "its schema_version is 1, and this sbp reads 2; run its recipe again with this sbp, which reuses the stages that did not change, or give it to sbp 0.2.0, which made it",
             ),
             (r#"{"schema_version": 9, "sweep": "x"}"#, "schema_version is 9, and this sbp reads 2"),
             (r#"{"schema_version": 2}"#, "missing field"),
         ] {
             std::fs::write(&path, text).unwrap();
             let said = message(folder.path());
-            assert!(said.contains(part), "{text}: {said}");
+            assert!(said.contains(part) && said.contains("results.json"), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn the_present_version_is_not_told_to_be_the_way_out() {
+        let made_here = serde_json::json!({
+            "schema_version": 1, "provenance": {"sbp_version": env!("CARGO_PKG_VERSION")}
+        });
+        assert!(!other_version(&made_here, 2).unwrap().contains("made it"));
+        assert_eq!(other_version(&made_here, 1), None);
     }
 }

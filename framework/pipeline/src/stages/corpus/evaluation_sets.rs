@@ -95,8 +95,8 @@ fn texts_of(file: &InputFile, texts: &mut Vec<String>) -> sbp_plugin::Result<()>
                 strings_in(value.map_err(|error| damaged(format!("it is no JSON, {error}")))?, texts);
             }
         }
-        Some("csv") => cells_of(text, ',', texts).map_err(damaged)?,
-        Some("tsv") => cells_of(text, '\t', texts).map_err(damaged)?,
+        Some("csv") => cells_of(text, b',', texts).map_err(damaged)?,
+        Some("tsv") => cells_of(text, b'\t', texts).map_err(damaged)?,
         _ => texts.extend(text.lines().map(str::to_owned)),
     }
     Ok(())
@@ -126,48 +126,26 @@ fn strings_in(value: Value, texts: &mut Vec<String>) {
 }
 
 /// The cells of a table as RFC 4180 has it: a cell in quotes may hold separators, line ends and doubled quotes.
-fn cells_of(text: &str, separator: char, texts: &mut Vec<String>) -> std::result::Result<(), String> {
-    let mut rest = text;
-    let mut line = 1;
-    while !rest.is_empty() {
-        let ends = |c: char| c == separator || c == '\n' || c == '\r';
-        match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let mut cell = String::new();
-                let mut inside = quoted;
-                loop {
-                    let Some((before, after)) = inside.split_once('"') else {
-                        return Err(format!("the quote opened in line {line} is not closed"));
-                    };
-                    cell.push_str(before);
-                    match after.strip_prefix('"') {
-                        Some(after) => {
-                            cell.push('"');
-                            inside = after;
-                        }
-                        None => {
-                            rest = after;
-                            break;
-                        }
-                    }
-                }
-                line += cell.matches('\n').count();
-                texts.push(cell);
-                let end = rest.find(ends).unwrap_or(rest.len());
-                rest = &rest[end..];
-            }
-            None => {
-                let end = rest.find(ends).unwrap_or(rest.len());
-                texts.push(rest[..end].to_owned());
-                rest = &rest[end..];
-            }
-        }
-        if rest.starts_with('\n') {
-            line += 1;
-        }
-        rest = rest.get(1..).unwrap_or_default();
+fn cells_of(text: &str, separator: u8, texts: &mut Vec<String>) -> std::result::Result<(), String> {
+    // A row more than there is: it is within the last cell if the quote of that is never closed, which the reader lets pass.
+    const LAST_ROW: &str = "end";
+    let rest = format!("\n{LAST_ROW}");
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes().chain(rest.as_bytes()));
+    for row in reader.records() {
+        texts.extend(row.map_err(|error| error.to_string())?.iter().map(str::to_owned));
     }
-    Ok(())
+    match texts.pop() {
+        Some(cell) if cell != LAST_ROW => {
+            let line_ends = |text: &str| text.matches('\n').count();
+            let line = 1 + line_ends(text) + line_ends(&rest) - line_ends(&cell);
+            Err(format!("the quote opened in line {line} is not closed"))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +183,8 @@ mod tests {
             texts("a.csv", b"\"one, \"\"1\"\"\nmore\",b,4\r\nlast,,C").expect("texts"),
             ["one, \"1\"\nmore", "b", "4", "last", "C"]
         );
+        assert_eq!(texts("a.csv", b"a,\"end\"\nend\n").expect("texts"), ["a", "end", "end"]);
+        assert_eq!(texts("a.csv", b"").expect("texts"), [""; 0]);
         assert_eq!(texts("a.tsv", b"one, 1\ttwo\n").expect("texts"), ["one, 1", "two"]);
         assert_eq!(texts("a.txt", b"one line\r\nanother\n").expect("texts"), ["one line", "another"]);
         let packed = zstd::encode_all(&b"\"one\""[..], 3).expect("packed");
@@ -216,6 +196,7 @@ mod tests {
         for (name, content, told) in [
             ("a.jsonl", &b"{\"q\": 1}\n{\"q\": \n"[..], "line 3"),
             ("a.csv", b"a\n\"b\n", "the quote opened in line 2 is not closed"),
+            ("a.csv", b"a\n\n\"b\n\",c,\"d\"\"\n\ne", "the quote opened in line 4 is not closed"),
             ("a.txt", b"a\n\xff", "line 2 is not UTF-8"),
             ("a.parquet", b"no", "no Parquet file"),
             ("a.zip", b"PK", "unpack it"),
