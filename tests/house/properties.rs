@@ -424,6 +424,7 @@ fn value(schema: &Value, choices: &mut Choices) -> Value {
         "boolean" => json!(choices.next(2) == 1),
         _ => match schema["pattern"].as_str() {
             Some(pattern) if pattern.contains("cuda") => json!(["cpu", "auto", "cuda:1"][choices.next(3)]),
+            Some(pattern) if pattern.contains("://") => json!(["s3://b", "az://c/d/e"][choices.next(2)]),
             Some(_) => json!(["a", "B-2.c_d"][choices.next(2)]),
             None => json!(["x", "", "ünï", "two\nlines", "\"a\" \\ 'b'", "# = ["][choices.next(6)]),
         },
