@@ -8,7 +8,7 @@ use sbp_plugin::ports::Precision;
 use sbp_recipe::ExecutionSection;
 use serde_json::Value;
 
-use super::{answer, sbp_run, smoke};
+use super::{answer, sbp_run};
 
 const VOCAB_SIZE: usize = 512;
 
@@ -29,22 +29,67 @@ fn model(hidden_size: usize) -> ModelConfig {
 fn bytes(hidden_size: usize, tokens_at_once: usize, recompute: bool) -> [f64; 2] {
     let model = model(hidden_size);
     let home = tempfile::tempdir().expect("a folder");
-    let sets = [
-        format!("model.hidden_size={hidden_size}"),
-        format!("model.num_layers={}", model.num_layers),
-        format!("model.num_heads={}", model.num_heads),
-        format!("model.num_kv_heads={}", model.num_kv_heads),
-        format!("model.head_dim={}", model.head_dim),
-        format!("model.intermediate_size={}", model.intermediate_size),
-        "training.tokens_per_step=8192".to_owned(),
-        "budget.duration={ steps = 1 }".to_owned(),
-        "arms={ repetition = { kind = \"repetition\" } }".to_owned(),
-        format!("execution.tokens_per_microbatch={tokens_at_once}"),
-        format!("execution.recompute_activations={recompute}"),
-        "execution.checkpoint_every_secs=1e9".to_owned(),
-    ];
-    let extra: Vec<&str> = sets.iter().flat_map(|set| ["--set", set.as_str()]).collect();
-    let output = sbp_run(&smoke(), home.path(), &extra).output().expect("it starts");
+    let recipe = home.path().join("recipe.toml");
+    let text = format!(
+        r#"
+[recipe]
+name = "memory"
+seeds = [1]
+
+[corpus]
+kind = "concepts"
+concepts = 40
+heldout_documents = 10
+max_questions = 10
+
+[splits]
+pretrain_documents = 120
+heldout_documents = 10
+
+[tokenizer]
+vocab_size = {VOCAB_SIZE}
+
+[model]
+hidden_size = {hidden_size}
+num_layers = {}
+num_heads = {}
+num_kv_heads = {}
+head_dim = {}
+intermediate_size = {}
+context_length = {}
+
+[training]
+tokens_per_step = 4096
+peak_lr = 1e-3
+optimizer = {{ kind = "adamw" }}
+schedule = {{ kind = "constant" }}
+
+[budget]
+duration = {{ steps = 1 }}
+
+[mixer]
+kind = "joint"
+
+[arms]
+repetition = {{ kind = "repetition" }}
+
+[[evaluators]]
+kind = "bits_per_byte"
+
+[execution]
+tokens_per_microbatch = {tokens_at_once}
+recompute_activations = {recompute}
+checkpoint_every_secs = 1e9
+"#,
+        model.num_layers,
+        model.num_heads,
+        model.num_kv_heads,
+        model.head_dim,
+        model.intermediate_size,
+        model.context_length,
+    );
+    std::fs::write(&recipe, text).expect("written");
+    let output = sbp_run(&recipe, home.path(), &[]).output().expect("it starts");
     let run = answer(&output)["run_dir"].as_str().expect("a folder").to_owned();
     let status = std::fs::read(Path::new(&run).join("status.json")).expect("status.json is there");
     let status: Value = serde_json::from_slice(&status).expect("it is JSON");
@@ -57,7 +102,7 @@ fn bytes(hidden_size: usize, tokens_at_once: usize, recompute: bool) -> [f64; 2]
     };
     let moments = 2.0 * model.num_parameters(VOCAB_SIZE) as f64;
     let reckoned =
-        TrainingMemory::of(&model, VOCAB_SIZE, moments, (8192, Precision::Fp32), &execution, 1).bytes();
+        TrainingMemory::of(&model, VOCAB_SIZE, moments, (4096, Precision::Fp32), &execution, 1).bytes();
     [measured, reckoned]
 }
 
@@ -66,8 +111,8 @@ fn bytes(hidden_size: usize, tokens_at_once: usize, recompute: bool) -> [f64; 2]
 fn what_a_training_takes_is_what_the_plan_says() {
     // Of each two, the program itself cancels out.
     let differences = [
-        ("more tokens at once", bytes(256, 8192, false), bytes(256, 1024, false)),
-        ("layers computed twice", bytes(256, 8192, false), bytes(256, 8192, true)),
+        ("more tokens at once", bytes(256, 4096, false), bytes(256, 512, false)),
+        ("layers computed twice", bytes(256, 4096, false), bytes(256, 4096, true)),
         ("a larger model", bytes(1024, 512, false), bytes(256, 512, false)),
     ];
     for (what, more, less) in differences {

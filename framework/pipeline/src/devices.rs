@@ -140,13 +140,15 @@ impl TrainingMemory {
         // Residual sum and normalised sum twice; projections before and after rotation; what attention gives; gate, up and
         // their product.
         let of_a_layer = 4.0 * d + 2.0 * (h + 2.0 * g) * k + h * k + 3.0 * m;
-        let kept = if execution.recompute_activations { layers * 2.0 * d } else { layers * of_a_layer };
+        // Where layers are computed twice, one of them is whole at a time.
+        let kept =
+            if execution.recompute_activations { layers * 2.0 * d + of_a_layer } else { layers * of_a_layer };
         let bytes = match precision {
             Precision::Fp32 => NUMBER,
             Precision::Bf16 => 2.0,
         };
         // A layer's gradients stand beside its activations while they are made.
-        let activations = at_once as f64 * (kept + 2.0 * of_a_layer + 4.0 * d) * bytes;
+        let activations = at_once as f64 * (kept + of_a_layer + 4.0 * d) * bytes;
         // In bf16 a layer's weights are held once more until their gradient is made.
         let cast = match (precision, execution.recompute_activations) {
             (Precision::Fp32, _) => 0.0,
