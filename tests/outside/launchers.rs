@@ -35,7 +35,7 @@ fn torchrun(python: &Path, home: &Path, restarts: u32) -> Command {
         .args(["--json", "--set", "execution.num_threads=1", "--set", "training.gradient_parts=2"])
         .args(["--set", "execution.checkpoint_every_secs=0.02"])
         .env("SBP_HOME", home)
-        .env("SBP_TEAM_TIMEOUT", "5")
+        .env("SBP_TEAM_TIMEOUT", "10")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command

@@ -41,7 +41,7 @@ impl Processes {
                 .env("LOCAL_RANK", rank.to_string())
                 .env("MASTER_ADDR", "127.0.0.1")
                 .env("MASTER_PORT", &port)
-                .env("SBP_TEAM_TIMEOUT", "5")
+                .env("SBP_TEAM_TIMEOUT", "10")
                 .env("SBP_START_TIMEOUT", "60");
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
         };
