@@ -86,7 +86,7 @@ pub fn follow(
     let team = runtime.team();
     let reporter = &mut Together { reporter, team: team.as_ref() };
     let folder = RunFolder::of(options.home, plan);
-    let outcome = together::share(team.as_ref(), options.home).and_then(|()| {
+    let outcome = together::same_folder(team.as_ref(), options.home).and_then(|()| {
         let mut study = Study::new(plan, options.home, &folder, runtime, Watch::by(reporter));
         stages(&mut study).map(|_| ())
     });
@@ -113,7 +113,7 @@ fn run_tracked(
     let _alone = folder.alone(reporter)?;
     folder.begin(plan)?;
     recorded(plan, &folder, reporter, |reporter| {
-        together::share(runtime.team().as_ref(), options.home)?;
+        together::same_folder(runtime.team().as_ref(), options.home)?;
         Lock::of(std::slice::from_ref(plan))?.write(&folder.path.join("recipe.lock.json"))?;
         let manifest = Manifest::of(plan, runtime.facts(), options.recipe_folder);
         files::write_json(&folder.path.join("manifest.json"), &manifest)?;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sbp_plugin::team::{Broken, Team};
+use sbp_plugin::team::{Broken, Pieces, Team};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -81,8 +81,28 @@ pub(crate) fn concluded(team: &dyn Team, stage: &str, outcome: Result<()>) -> Re
     }
 }
 
+/// Does work that is shared out piece by piece: each process the next that nobody has, until all are done or one is asked to
+/// stop. However it ends, it ends for all at the same place; what `work` holds is let go of before.
+pub(crate) fn each_piece(
+    team: &dyn Team,
+    stage: &str,
+    num_pieces: usize,
+    mut work: impl FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    let pieces = Pieces::new(team, num_pieces);
+    let mut all = || {
+        while let Some(piece) = pieces.take().map_err(broken)? {
+            work(piece)?;
+        }
+        Ok(())
+    };
+    let outcome = all();
+    drop(work);
+    concluded(team, stage, outcome)
+}
+
 /// Makes sure that all processes work in the same folder.
-pub(crate) fn share(team: &dyn Team, home: &Path) -> Result<()> {
+pub(crate) fn same_folder(team: &dyn Team, home: &Path) -> Result<()> {
     if team.is_alone() {
         return Ok(());
     }
@@ -156,5 +176,55 @@ impl Reporter for Together<'_> {
             self.team.ask_to_stop();
         }
         own || self.team.is_asked_to_stop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use sbp_testkit::ThreadTeam;
+
+    use super::*;
+
+    #[test]
+    fn every_piece_is_done_once_and_all_know_when() {
+        let done = Mutex::new(Vec::new());
+        ThreadTeam::run(3, |team| {
+            let work = |piece| {
+                done.lock().unwrap().push(piece);
+                Ok(())
+            };
+            each_piece(team.as_ref(), "embed", 20, work).unwrap();
+            assert_eq!(done.lock().unwrap().len(), 20);
+        });
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert_eq!(done, (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn where_one_stops_between_pieces_all_stop_and_still_understand_each_other() {
+        let has_stopped = AtomicBool::new(false);
+        let heard = ThreadTeam::run(2, |team| {
+            let team = team.as_ref();
+            // Nothing is left for the leader to do after the other stopped, and it does not hear of it.
+            let work = |_| {
+                if team.is_leader() {
+                    while !has_stopped.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
+                    return Ok(());
+                }
+                has_stopped.store(true, Ordering::Relaxed);
+                Err(Error::Stopped { stage: "embed".to_owned() })
+            };
+            let outcome = each_piece(team, "embed", 2, work);
+            assert!(matches!(outcome, Err(Error::Stopped { .. })), "{outcome:?}");
+            let said = team.is_leader().then_some(Verdict::Stopped);
+            hear(team, said.as_ref()).map(|verdict| matches!(verdict, Verdict::Stopped)).unwrap()
+        });
+        assert_eq!(heard, [true, true]);
     }
 }

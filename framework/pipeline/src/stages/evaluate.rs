@@ -10,7 +10,6 @@ use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::corpus::Question;
 use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Item, Score, TaskCard};
 use sbp_plugin::slots::tracker::MetricPoint;
-use sbp_plugin::team::Pieces;
 use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,6 +19,7 @@ use super::tokenize::Tokens;
 use super::{Study, failed, train};
 use crate::evaluation::harness;
 use crate::store::Artifact;
+use crate::together::each_piece;
 use crate::watch::Progress;
 use crate::{Error, Result, files};
 
@@ -152,6 +152,7 @@ pub(crate) fn progress(stage: &str, done: u64, num_evaluators: usize) -> Progres
 }
 
 /// Asks every evaluator about a checkpoint, each process the next that nobody has; the leader has all answers in the end.
+/// Those of an earlier attempt are used again.
 fn evaluate_together(
     study: &mut Study<'_>,
     label: &str,
@@ -163,22 +164,22 @@ fn evaluate_together(
     let fail = failed(label);
     let team = Arc::clone(&study.team);
     let evaluators = &study.plan.recipe.evaluators;
-    let mut model = study.runtime.open(checkpoint, Precision::Fp32).map_err(&fail)?;
-    if team.is_alone() {
-        let reporter = &mut study.watch.reporter;
-        let mut done = |done| reporter.progress(&progress(label, done, evaluators.len()));
-        return evaluate(model.as_mut(), about, evaluators, seed, &mut done).map(Some).map_err(&fail);
-    }
     let answers = folder.join("answers");
     files::create_folder(&answers)?;
     let answer = |number: usize| answers.join(format!("{number:03}.json"));
-    let pieces = Pieces::new(team.as_ref(), evaluators.len());
-    while let Some(number) = pieces.take().map_err(&fail)? {
-        let found = ask(model.as_mut(), about, &evaluators[number], seed).map_err(&fail)?;
-        files::write_json(&answer(number), &found)?;
-        study.watch.reporter.progress(&progress(label, number as u64 + 1, evaluators.len()));
-    }
-    team.meet().map_err(&fail)?;
+    let mut model = study.runtime.open(checkpoint, Precision::Fp32).map_err(&fail)?;
+    let reporter = &mut study.watch.reporter;
+    each_piece(team.as_ref(), label, evaluators.len(), |number| {
+        if !answer(number).exists() {
+            if reporter.stop_requested() {
+                return Err(Error::Stopped { stage: label.to_owned() });
+            }
+            let found = ask(model.as_mut(), about, &evaluators[number], seed).map_err(&fail)?;
+            files::write_json(&answer(number), &found)?;
+        }
+        reporter.progress(&progress(label, number as u64 + 1, evaluators.len()));
+        Ok(())
+    })?;
     if !team.is_leader() {
         return Ok(None);
     }

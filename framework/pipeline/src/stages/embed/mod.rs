@@ -13,7 +13,6 @@ use sbp_plugin::ports::Precision;
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots;
 use sbp_plugin::slots::embedder::{EmbedContext, Embedder, Embeddings};
-use sbp_plugin::team::Pieces;
 use sbp_recipe::Storage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,6 +24,7 @@ use super::corpus::CorpusData;
 use super::tokenize::Tokens;
 use super::{Study, caught, failed};
 use crate::store::Artifact;
+use crate::together::each_piece;
 use crate::watch::Progress;
 use crate::{Error, Result, files};
 
@@ -175,11 +175,9 @@ fn embed(
         Ok((embeddings, cost))
     };
     let shards = Shards { folder, documents: &corpus.pretrain, size: SHARD };
-    let pieces = Pieces::new(team.as_ref(), shards.count());
-    while let Some(number) = pieces.take().map_err(&fail)? {
-        shards.embed(number, &mut embed_shard)?;
-    }
-    team.meet().map_err(&fail)?;
+    each_piece(team.as_ref(), label, shards.count(), |number| {
+        shards.embed(number, &mut embed_shard).map(|_| ())
+    })?;
     if !team.is_leader() {
         return Ok(None);
     }

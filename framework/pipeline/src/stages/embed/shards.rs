@@ -68,10 +68,7 @@ impl Shards<'_> {
 /// Removes the shards, once their rows are elsewhere.
 pub(super) fn remove(folder: &Path) -> Result<()> {
     let shards = shards_of(folder);
-    if shards.exists() {
-        fs::remove_dir_all(&shards).map_err(Error::file("remove", &shards))?;
-    }
-    Ok(())
+    fs::remove_dir_all(&shards).map_err(Error::file("remove", &shards))
 }
 
 fn shards_of(folder: &Path) -> PathBuf {

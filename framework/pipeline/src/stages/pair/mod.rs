@@ -10,7 +10,6 @@ use std::sync::Arc;
 use sbp_core::{Pair, RootSeed};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::retriever::SearchContext;
-use sbp_plugin::team::Pieces;
 use sbp_recipe::Synthesis;
 use serde_json::json;
 
@@ -22,6 +21,7 @@ use super::corpus::CorpusData;
 use super::embed::Embedded;
 use super::{Study, caught, failed};
 use crate::store::Artifact;
+use crate::together::each_piece;
 use crate::watch::Progress;
 use crate::{Error, Result, files};
 
@@ -106,8 +106,7 @@ pub(crate) fn make(
                     .map_err(&fail)
             })
         };
-        let pieces = Pieces::new(team.as_ref(), shards.len());
-        while let Some(number) = pieces.take().map_err(&fail)? {
+        each_piece(team.as_ref(), &label, shards.len(), |number| {
             let queries = shards[number];
             if !shards::are_there(&found_before, queries) && study.watch.reporter.stop_requested() {
                 return Err(Error::Stopped { stage: label.clone() });
@@ -124,8 +123,8 @@ pub(crate) fn make(
                 loss: None,
                 dropped: None,
             });
-        }
-        team.meet().map_err(&fail)?;
+            Ok(())
+        })?;
         if !team.is_leader() {
             drop(retriever);
             return std::fs::remove_dir_all(&scratch).map_err(Error::file("remove", &scratch));

@@ -15,7 +15,6 @@ use sbp_plugin::ports::{Completion, Tokenizer as _};
 use sbp_plugin::registry::BuildContext;
 use sbp_plugin::slots::document_filter::{DocumentFilter, Verdict};
 use sbp_plugin::slots::synthesizer::Request;
-use sbp_plugin::team::Pieces;
 use sbp_recipe::SynthesizerSection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,6 +27,7 @@ use super::tune::{Room, Seeds, views};
 use super::{Study, failed};
 use crate::leakage::LeakageGuard;
 use crate::store::Artifact;
+use crate::together::each_piece;
 use crate::token_store::{SHARD_DOCUMENTS, TokenStore, Writer};
 use crate::watch::Progress;
 use crate::{Error, Result, files};
@@ -210,33 +210,31 @@ fn sample(
                 .collect();
             let pieces: Vec<&[Request]> =
                 requests.chunks(BATCHES_AT_ONCE * sampler.batch_size().max(1)).collect();
-            let taken = Pieces::new(team.as_ref(), pieces.len());
-            while let Some(piece) = taken.take().map_err(&fail)? {
+            let reporter = &mut study.watch.reporter;
+            let (sampler, model) = (sampler.as_mut(), model.as_mut());
+            let (judge, seeds, made, fail) = (&judge, &seeds, &made, &fail);
+            // The shard goes along, and is closed with it: others see what was written to a file once it is.
+            each_piece(team.as_ref(), label, pieces.len(), move |piece| {
                 let requests = pieces[piece];
                 // What the slot's error type cannot carry.
                 let mut stopped = None;
-                let reporter = &mut study.watch.reporter;
-                let sampled =
-                    sampler.sample(model.as_mut(), requests, end_of_text, root, &mut |place, completion| {
-                        let request = &requests[place];
-                        let record = judge.record(request, seeds.row(request.seed), completion)?;
-                        if let Err(error) = shard.add(record) {
-                            stopped = Some(error);
-                        } else if reporter.stop_requested() {
-                            stopped = Some(Error::Stopped { stage: label.to_owned() });
-                        }
-                        reporter.progress(&made.progress(label, shard.tally()));
-                        if stopped.is_some() { Err("stopped".into()) } else { Ok(()) }
-                    });
+                let sampled = sampler.sample(model, requests, end_of_text, root, &mut |place, completion| {
+                    let request = &requests[place];
+                    let record = judge.record(request, seeds.row(request.seed), completion)?;
+                    if let Err(error) = shard.add(record) {
+                        stopped = Some(error);
+                    } else if reporter.stop_requested() {
+                        stopped = Some(Error::Stopped { stage: label.to_owned() });
+                    }
+                    reporter.progress(&made.progress(label, shard.tally()));
+                    if stopped.is_some() { Err("stopped".into()) } else { Ok(()) }
+                });
                 if let Some(error) = stopped {
                     return Err(error);
                 }
-                sampled.map_err(&fail)?;
-            }
-            // Others close their files before the leader takes them in.
-            let shard = Some(shard).filter(|_| team.is_leader());
-            team.meet().map_err(&fail)?;
-            study.led(|_| shard.map_or(Ok(()), |shard| shard.finish(&draws, number, &asked, room)))?;
+                sampled.map_err(fail)
+            })?;
+            study.led(|_| Shard::open(&draws, number)?.finish(&draws, number, &asked, room))?;
         }
         made.add(Shard::read_whole(&draws, number)?);
     }
