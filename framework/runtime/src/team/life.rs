@@ -135,7 +135,10 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.leave();
+        // A process that panics does not part from the others: they wait for what it was to do.
+        if !std::thread::panicking() {
+            self.leave();
+        }
         drop(self.ended.take());
         let _ended = self.thread.take().map(JoinHandle::join);
     }

@@ -257,7 +257,7 @@ fn present(store: &Shared, launch: &Launch, place: &str) -> Result<usize> {
              one twice. Let MASTER_PORT be another port for each job"
         )));
     }
-    let host = gethostname();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     store.set(&member(rank), format!("{host}, process {}", std::process::id()).as_bytes())?;
     let began = Instant::now();
     loop {
@@ -281,12 +281,6 @@ fn present(store: &Shared, launch: &Launch, place: &str) -> Result<usize> {
         }
         std::thread::sleep(LONGEST_NAP);
     }
-}
-
-fn gethostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "unknown host".to_owned() } else { name.to_owned() }
 }
 
 /// The address of this machine that the store is reached from: the others reach it there too.
