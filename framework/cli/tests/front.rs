@@ -74,6 +74,35 @@ fn what_needs_no_tensors_needs_no_engine() {
     assert_eq!(output(&folder, &["run"]).status.code(), Some(2));
 }
 
+#[test]
+fn a_plan_is_reckoned_for_many_devices() {
+    let folder = alone();
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/paper/200b-3b.toml");
+    let recipe = recipe.to_str().expect("a path in UTF-8");
+    let plan = |extra: &[&str]| {
+        let arguments = [&["plan", recipe, "--devices", "64xH100"][..], extra].concat();
+        let output = output(&folder, &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let said = plan(&[]);
+    for part in
+        ["on 64 x H100", "exchanging", "a device holds", "of 80 GB", "more devices help a training up to"]
+    {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+    let exchanged = |said: &str| {
+        let line =
+            said.lines().find(|line| line.starts_with("train sbp") && line.ends_with('%')).expect("a row");
+        let share = line.rsplit_once(' ').expect("words").1.trim_end_matches('%');
+        share.parse::<f64>().expect("a number")
+    };
+    assert!(exchanged(&plan(&["--bandwidth", "10"])) > exchanged(&said));
+    let wrong = output(&folder, &["plan", recipe, "--devices", "64xTPU"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("such as 64xH100"), "{}", text(&wrong.stderr));
+}
+
 /// The results of a run, in the folder of its report.
 fn run_in(folder: &TempDir, name: &str) -> PathBuf {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/results.json");

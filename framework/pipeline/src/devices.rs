@@ -189,8 +189,8 @@ pub fn on_devices(plan: &Plan, preview: &Preview, devices: &Devices, presumed: P
         })
     };
     let training = &recipe.training;
-    let arms = preview.price.stages.iter().filter(|stage| stage.stage.starts_with("train "));
-    let moments = arms.filter_map(|stage| stage.resumable_bytes).fold(0.0, f64::max) / NUMBER - weights;
+    // A checkpoint holds the weights and what the optimizer keeps.
+    let moments = preview.price.resumable_bytes() / NUMBER - weights;
     let tokens = training.tokens_per_step as f64;
     let step_flops = tokens * preview.flops_per_token;
     let exchange_secs = 2.0 * NUMBER * weights / presumed.bytes_per_sec;

@@ -1,10 +1,12 @@
 //! What a plan takes on many devices, as a table.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sbp_pipeline::{OnDevices, StageTime};
 
 use super::price::{bytes, table};
+use crate::screen::people;
 
 /// Share of a training that exchanging may take before it is worth a word.
 const MUCH: f64 = 0.2;
@@ -25,13 +27,13 @@ pub(super) fn text(on: &OnDevices) -> String {
         let exchanging = if stage.exchange_secs > 0.0 { share(stage.exchange_secs) } else { String::new() };
         rows.push([
             format!("{}{times}", stage.stage),
-            duration(stage.secs()),
+            people(Duration::from_secs_f64(stage.secs())),
             share(stage.compute_secs),
             exchanging,
         ]);
         all += stage.times as f64 * stage.secs();
     }
-    rows.push(["in all".to_owned(), duration(all), String::new(), String::new()]);
+    rows.push(["in all".to_owned(), people(Duration::from_secs_f64(all)), String::new(), String::new()]);
     let mut text = table(&rows, |_| true);
 
     let memory = &on.memory;
@@ -76,13 +78,4 @@ pub(super) fn text(on: &OnDevices) -> String {
         on.presumed.bytes_per_sec / 1e9,
     );
     text
-}
-
-fn duration(secs: f64) -> String {
-    match secs {
-        _ if secs < 60.0 => format!("{secs:.1} s"),
-        _ if secs < 3600.0 => format!("{:.1} min", secs / 60.0),
-        _ if secs < 48.0 * 3600.0 => format!("{:.1} h", secs / 3600.0),
-        _ => format!("{:.1} days", secs / 86_400.0),
-    }
 }
