@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sbp_pipeline::{FolderEvaluation, evaluate_folder};
+use sbp_pipeline::{FolderEvaluation, Quiet, evaluate_folder};
 use sbp_plugin::ports::Precision;
 use sbp_plugin::prelude::*;
 use sbp_plugin::slots::evaluator::{EvalContext, Evaluator, Item, Score, TaskCard};
 use sbp_testkit::BigramRuntime;
 use serde_json::{Value, json};
 
-use super::without_torch::{Silent, study};
+use super::without_torch::study;
 
 /// A task of two items, one of which is asked; the scores are given, so that a snapshot depends on no model.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -82,7 +82,7 @@ impl Evaluator for Towers {
 
 fn evaluate(folder: &Path, readable: bool) -> sbp_pipeline::Result<FolderEvaluation> {
     let evaluators = [Selected::new(Towers { readable })];
-    evaluate_folder(&mut BigramRuntime::default(), folder, Precision::Fp32, &evaluators, &mut Silent)
+    evaluate_folder(&mut BigramRuntime::default(), folder, Precision::Fp32, &evaluators, &mut Quiet(|| false))
 }
 
 /// The folder of a trained model.

@@ -6,25 +6,11 @@ use std::time::Duration;
 
 use parquet::file::reader::SerializedFileReader;
 use sbp_pipeline::report::{Reported, read};
-use sbp_pipeline::{Finished, Options, Progress, Reporter};
+use sbp_pipeline::{Finished, Options, Quiet};
 use sbp_recipe::{Overrides, Plan, load};
 use sbp_testkit::BigramRuntime;
 
 use super::smoke;
-
-/// A screen that nobody looks at.
-pub(super) struct Silent;
-
-impl Reporter for Silent {
-    fn show(&mut self, _: &str) {}
-    fn stage_started(&mut self, _: &str) {}
-    fn progress(&mut self, _: &Progress<'_>) {}
-    fn stage_finished(&mut self, _: &str, _: bool) {}
-    fn warn(&mut self, _: &str) {}
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
 
 /// The plan of a recipe.
 pub(super) fn plan(recipe: &Path, sets: &[&str]) -> Plan {
@@ -38,7 +24,7 @@ pub(super) fn study(home: &Path, sets: &[&str]) -> Finished {
 
 pub(super) fn study_of(plan: &Plan, home: &Path) -> Finished {
     let options = Options { home, recipe_folder: home, elapsed: &|| Duration::ZERO };
-    sbp_pipeline::run(plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs")
+    sbp_pipeline::run(plan, &mut BigramRuntime::default(), &mut Quiet(|| false), &options).expect("it runs")
 }
 
 #[test]
@@ -102,8 +88,8 @@ fn a_study_may_do_without_an_oracle() {
     std::fs::write(&recipe, text.replace("oracle = { kind = \"oracle\" }\n", "")).expect("it can be written");
     let plan = Plan::new(load(&recipe, &Overrides::default()).expect("it loads"));
     let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
-    let finished =
-        sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs");
+    let finished = sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Quiet(|| false), &options)
+        .expect("it runs");
     assert!(finished.results.comparisons.iter().all(|c| c.oracle.is_none() && c.recovered.is_none()));
 }
 
@@ -120,8 +106,8 @@ fn a_study_without_synthetic_documents_needs_no_synthesizer() {
     std::fs::write(&recipe, text.to_string()).expect("it can be written");
     let plan = Plan::new(load(&recipe, &Overrides::default()).expect("it loads"));
     let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
-    let finished =
-        sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Silent, &options).expect("it runs");
+    let finished = sbp_pipeline::run(&plan, &mut BigramRuntime::default(), &mut Quiet(|| false), &options)
+        .expect("it runs");
     assert_eq!(finished.results.arm_order, ["repetition", "oracle"]);
     assert!(!home.path().join("store/synthesize").exists());
 }
@@ -153,7 +139,8 @@ fn pairs_can_be_had_alone_and_the_study_goes_on_from_them() {
     let plan = Plan::new(load(&smoke(), &overrides).expect("the smoke recipe loads"));
     let options = Options { home: home.path(), recipe_folder: home.path(), elapsed: &|| Duration::ZERO };
     let mut runtime = BigramRuntime::default();
-    let found = sbp_pipeline::pairs(&plan, &mut runtime, &mut Silent, &options, 3).expect("there are pairs");
+    let found =
+        sbp_pipeline::pairs(&plan, &mut runtime, &mut Quiet(|| false), &options, 3).expect("there are pairs");
     assert_eq!(found.samples.len(), 3);
     assert!(found.samples.iter().all(|sample| sample.seed != sample.target));
     let written = File::open(found.path.join("part-00000.parquet")).expect("the pairs are there");

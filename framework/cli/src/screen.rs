@@ -127,27 +127,6 @@ impl Reporter for Screen {
     }
 }
 
-/// The screen of a process that another leads: nothing is shown, and signals are heard.
-pub(crate) struct Quiet {
-    pub(crate) stop: StopFlag,
-}
-
-impl Reporter for Quiet {
-    fn show(&mut self, _: &str) {}
-
-    fn stage_started(&mut self, _: &str) {}
-
-    fn progress(&mut self, _: &Progress<'_>) {}
-
-    fn stage_finished(&mut self, _: &str, _: bool) {}
-
-    fn warn(&mut self, _: &str) {}
-
-    fn stop_requested(&self) -> bool {
-        self.stop.is_set()
-    }
-}
-
 /// A duration as people say it.
 pub(crate) fn people(duration: Duration) -> String {
     let secs = duration.as_secs_f64();
@@ -155,6 +134,7 @@ pub(crate) fn people(duration: Duration) -> String {
         _ if secs < 10.0 => format!("{secs:.1} s"),
         _ if secs < 60.0 => format!("{secs:.0} s"),
         _ if secs < 3600.0 => format!("{} min {:02} s", secs as u64 / 60, secs as u64 % 60),
-        _ => format!("{} h {:02} min", secs as u64 / 3600, secs as u64 % 3600 / 60),
+        _ if secs < 48.0 * 3600.0 => format!("{} h {:02} min", secs as u64 / 3600, secs as u64 % 3600 / 60),
+        _ => format!("{} days {} h", secs as u64 / 86_400, secs as u64 % 86_400 / 3600),
     }
 }

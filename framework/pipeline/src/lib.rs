@@ -61,4 +61,4 @@ pub use runs::{Run, Size, find_run, runs};
 pub use status::{DoneStage, State, Status};
 pub use store::Store;
 pub use sweep::{FinishedSweep, SweepResults, run_sweep, sweep_schema};
-pub use watch::{Progress, Reporter};
+pub use watch::{Progress, Quiet, Reporter};

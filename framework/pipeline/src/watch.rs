@@ -28,6 +28,20 @@ pub trait Reporter {
     fn stop_requested(&self) -> bool;
 }
 
+/// A screen that nobody looks at. It is asked by this whether to stop.
+pub struct Quiet<S>(pub S);
+
+impl<S: Fn() -> bool> Reporter for Quiet<S> {
+    fn show(&mut self, _: &str) {}
+    fn stage_started(&mut self, _: &str) {}
+    fn progress(&mut self, _: &Progress<'_>) {}
+    fn stage_finished(&mut self, _: &str, _: bool) {}
+    fn warn(&mut self, _: &str) {}
+    fn stop_requested(&self) -> bool {
+        self.0()
+    }
+}
+
 /// How far a stage has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress<'a> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sbp_pipeline::report::Format;
-use sbp_pipeline::{Options, Reporter as _, RunFolder, home_of};
+use sbp_pipeline::{Options, Quiet, Reporter as _, RunFolder, home_of};
 use sbp_plugin::engine::Engine;
 use sbp_plugin::ports::Runtime;
 use sbp_plugin::team::Team;
@@ -17,7 +17,7 @@ use crate::exit::{self, Done, Failure};
 use crate::handover;
 use crate::locked;
 use crate::say::say;
-use crate::screen::{Quiet, Screen, people};
+use crate::screen::{Screen, people};
 use crate::stop::StopFlag;
 
 /// Runs the recipe and prints its table.
@@ -30,8 +30,10 @@ pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> 
             let work = folder.path.file_name().unwrap_or_default().to_string_lossy();
             let outcome = match engine.join(&work) {
                 Err(error) => Err(Failure::Other(error.to_string())),
-                Ok(team) if team.is_leader() => run_to_table(args, &plans, &home, engine, team),
-                Ok(team) => return follow(args, &plans, &home, engine, team),
+                Ok(team) if team.is_leader() => {
+                    told(&*team, run_to_table(args, &plans, &home, engine, Arc::clone(&team)))
+                }
+                Ok(team) => return told(&*team, follow(args, &plans, &home, engine, Arc::clone(&team))),
             };
             (Some(folder), outcome)
         }
@@ -39,6 +41,14 @@ pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> 
     };
     if args.recipe.json {
         print_json(folder.as_ref(), &outcome);
+    }
+    outcome
+}
+
+/// Tells the other processes what failed beside the run itself, which they cannot know.
+fn told(team: &dyn Team, outcome: Result<Done, Failure>) -> Result<Done, Failure> {
+    if let Err(Failure::Other(reason)) = &outcome {
+        team.fail(reason);
     }
     outcome
 }
@@ -114,10 +124,11 @@ fn follow(
     let rank = team.rank();
     let opened = engine.runtime(&execution.device, num_threads, team);
     let mut runtime = opened.map_err(|error| Failure::Other(error.to_string()))?.runtime;
-    let mut quiet = Quiet { stop: listen()? };
+    let mut stop = listen()?;
     if let Some(limit) = args.stop_after {
-        quiet.stop.set_after(limit.into());
+        stop.set_after(limit.into());
     }
+    let mut quiet = Quiet(|| stop.is_set());
     let options =
         Options { home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &|| Duration::ZERO };
     for plan in plans {

@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::Fate;
 use crate::store::{Artifact, Manifest};
-use crate::watch::{Progress, Reporter};
 use crate::{Error, Result};
 
 /// Notes what every stage is made from.
@@ -46,20 +45,6 @@ impl Look {
             fate: if is_made { Fate::Reused } else { Fate::ToMake },
         });
         if is_made { Ok(artifact) } else { Err(Error::NotMade { stage: label.to_owned() }) }
-    }
-}
-
-/// A screen that shows nothing.
-pub(super) struct Silent;
-
-impl Reporter for Silent {
-    fn show(&mut self, _: &str) {}
-    fn stage_started(&mut self, _: &str) {}
-    fn progress(&mut self, _: &Progress<'_>) {}
-    fn stage_finished(&mut self, _: &str, _: bool) {}
-    fn warn(&mut self, _: &str) {}
-    fn stop_requested(&self) -> bool {
-        false
     }
 }
 

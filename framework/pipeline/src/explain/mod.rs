@@ -12,7 +12,7 @@ use sbp_recipe::Plan;
 use serde::Serialize;
 
 pub(crate) use self::look::Look;
-use self::look::{NoRuntime, Silent};
+use self::look::NoRuntime;
 pub use self::nearest::Nearest;
 use self::nearest::nearest;
 use crate::pipeline::stages;
@@ -20,7 +20,7 @@ use crate::run_folder::RunFolder;
 use crate::runs::Run;
 use crate::stages::Study;
 use crate::store::{Manifest, Store};
-use crate::watch::Watch;
+use crate::watch::{Quiet, Watch};
 use crate::{Error, Result, files};
 
 /// What becomes of a stage, or became of it.
@@ -64,8 +64,8 @@ pub struct Explanation {
 /// When the corpus or an artifact cannot be read.
 pub fn explain(plan: &Plan, home: &Path) -> Result<Explanation> {
     let folder = RunFolder::of(home, plan);
-    let (mut runtime, mut silent) = (NoRuntime, Silent);
-    let mut study = Study::new(plan, home, &folder, &mut runtime, Watch::by(&mut silent));
+    let (mut runtime, mut quiet) = (NoRuntime, Quiet(|| false));
+    let mut study = Study::new(plan, home, &folder, &mut runtime, Watch::by(&mut quiet));
     study.look = Some(Look::default());
     let is_complete = match stages(&mut study) {
         Ok(_) => true,
