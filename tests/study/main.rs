@@ -1,6 +1,8 @@
 //! Whole studies on tiny models, as a user runs them: through the program.
 
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod clock;
 mod compared;
 mod daily_use;
 mod evaluated;
