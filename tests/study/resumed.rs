@@ -41,6 +41,8 @@ struct Ended {
     arms: Value,
     curves: Value,
     trained: Vec<Vec<u8>>,
+    /// What the trackers were told.
+    told: Vec<Value>,
     stops: usize,
 }
 
@@ -72,7 +74,9 @@ fn study_with(tokens_per_step: u64, patience: Option<usize>, more: &[&str]) -> E
     let results = std::fs::read(finished.folder.path.join("report/results.json")).expect("results");
     let results: Value = serde_json::from_slice(&results).expect("JSON");
     let curves = results["curves"].clone();
-    Ended { arms: results["arms"].clone(), curves, trained: trained(home.path()), stops }
+    let told = std::fs::read_to_string(finished.folder.path.join("metrics.jsonl")).unwrap_or_default();
+    let told = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    Ended { arms: results["arms"].clone(), curves, trained: trained(home.path()), told, stops }
 }
 
 /// The bytes of every trained model of a store and of its log of steps, in the order of their names.
@@ -132,7 +136,15 @@ fn scores_on_the_way_leave_no_trace_and_are_taken_once() {
     assert!(points.windows(2).all(|two| bits(&two[1]) < bits(&two[0])), "training does not help: {points:?}");
     assert_eq!(bits(&points[3]), straight.arms["repetition"]["seeds"][0]["metrics"]["val/heldout/bpb"]);
 
+    let scores = |ended: &Ended| -> Vec<Value> {
+        let is_scored = |point: &&Value| point["arm"] == "repetition" && !point["val/heldout/bpb"].is_null();
+        ended.told.iter().filter(is_scored).map(|point| point["tokens"].clone()).collect()
+    };
+    let tokens: Vec<Value> = points.iter().map(|point| point["tokens"].clone()).collect();
+    assert_eq!(scores(&scored), tokens, "trackers are told each score");
+
     let resumed = study_with(700, Some(3), &dynamics);
+    assert_eq!(scores(&resumed), tokens, "trackers are told each score once");
     assert!(resumed.stops > 1, "it was never stopped");
     assert_eq!(resumed.curves, scored.curves);
     assert!(sorted(&resumed) == sorted(&scored), "weights or logged steps differ");

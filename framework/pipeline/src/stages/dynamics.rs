@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sbp_core::Cost;
 use sbp_plugin::ports::Precision;
+use sbp_plugin::slots::tracker::MetricPoint;
 use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -95,9 +96,9 @@ impl<'a> Dynamics<'a> {
             let checkpoint = kept(folder, after);
             let mut keep = study.plan.recipe.execution.keep_checkpoints.clone();
             keep.named.insert(name_of(after), after);
-            let mut label = String::new();
+            let (mut label, mut arm) = (String::new(), String::new());
             let outcome = job(&mut |job| {
-                label = job.label.to_owned();
+                (label, arm) = (job.label.to_owned(), job.arm.to_owned());
                 run(
                     study,
                     self.tokens,
@@ -106,7 +107,9 @@ impl<'a> Dynamics<'a> {
                 )
             })?;
             study.led(|study| {
-                measured.push(self.measure(study, &checkpoint, outcome.summary(), seed, &label)?);
+                let now = self.measure(study, &checkpoint, outcome.summary(), seed, &label)?;
+                track(study, &arm, seed, &now.point);
+                measured.push(now);
                 files::write_lines(&log, &measured)?;
                 remove(&checkpoint)
             })?;
@@ -144,6 +147,22 @@ impl<'a> Dynamics<'a> {
         };
         Ok(Measurement { point, cost: evaluation.cost })
     }
+}
+
+/// Tells the trackers, as of the scores in the end.
+fn track(study: &mut Study<'_>, arm: &str, seed: u64, point: &CurvePoint) {
+    let values: Vec<(&str, f64)> =
+        point.metrics.iter().map(|(metric, value)| (metric.as_str(), *value)).collect();
+    let CurvePoint { step, tokens, .. } = *point;
+    study.watch.metrics(&MetricPoint {
+        stage: "evaluate",
+        arm,
+        seed,
+        round: None,
+        step,
+        tokens,
+        values: &values,
+    });
 }
 
 /// The checkpoint that is scored after so many steps.
