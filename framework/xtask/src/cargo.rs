@@ -47,7 +47,7 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tests that compare with PyTorch and transformers, on a Python that has them.
+/// The tests beside PyTorch, transformers and others, on a Python that has them.
 pub(crate) fn parity(python: &Path, args: &[String]) -> Result<ExitCode> {
     let of = |package: &str| {
         let mut command = cargo();
@@ -58,9 +58,13 @@ pub(crate) fn parity(python: &Path, args: &[String]) -> Result<ExitCode> {
     logits.args(["--lib", "parity::", "--", "--include-ignored"]).args(args);
     let mut checkpoints = of("sbp-tests");
     checkpoints.args(["--test", "parity", "--", "--include-ignored"]).args(args);
-    for (heading, command) in
-        [("logits of models, both ways", &mut logits), ("checkpoints of a study", &mut checkpoints)]
-    {
+    let mut outside = of("sbp-tests");
+    outside.args(["--test", "outside"]).args(args);
+    for (heading, command) in [
+        ("logits of models, both ways", &mut logits),
+        ("checkpoints of a study", &mut checkpoints),
+        ("launchers, trackers and buckets", &mut outside),
+    ] {
         if let Some(code) = step(heading, command)? {
             return Ok(code);
         }

