@@ -18,8 +18,11 @@ const NUMBER: f64 = 4.0;
 /// Logits that are held at once: two chunks of as many.
 const CHUNK_LOGITS: f64 = (16 << 20) as f64;
 
-/// Numbers of every other process that are held while gradients are summed.
-const PIECE: f64 = (4 << 20) as f64;
+/// Numbers that are exchanged at once; a process holds those that it sends and those that it gets.
+const WINDOW: f64 = (16 << 20) as f64;
+
+/// Share of a training step that carries gradients back, while those of later layers are exchanged.
+const BACKWARD: f64 = 2.0 / 3.0;
 
 /// Devices of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -92,12 +95,12 @@ pub struct StageTime {
     pub times: u64,
     /// Seconds of computing.
     pub compute_secs: f64,
-    /// Seconds of exchanging gradients and weights, where it trains.
+    /// Seconds of exchanging gradients and weights, where it trains, as far as nothing is computed meanwhile.
     pub exchange_secs: f64,
 }
 
 impl StageTime {
-    /// Seconds of both: nothing is exchanged while anything is computed.
+    /// Seconds of both.
     pub fn secs(&self) -> f64 {
         self.compute_secs + self.exchange_secs
     }
@@ -108,7 +111,8 @@ impl StageTime {
 pub struct TrainingMemory {
     /// All weights.
     pub weights: f64,
-    /// The gradient of every weight; twice where a step is computed in several parts.
+    /// The gradient of every weight; only of those that the device updates, and of what is on its way, where several compute a
+    /// step and each in one part.
     pub gradients: f64,
     /// The device's share of what the optimizer keeps.
     pub optimizer: f64,
@@ -134,7 +138,13 @@ impl TrainingMemory {
         let (n, own) = (num_processes as f64, tokens_per_step.div_ceil(num_processes));
         let at_once = execution.tokens_per_microbatch.map_or(own, |most| own.min(most as u64));
         let parts = own.div_ceil(at_once);
-        let exchange = if num_processes > 1 { 2.0 * weights / n + n * PIECE } else { 0.0 };
+        let group = largest_group(model, vocab_size);
+        let (gradients, exchange) = match (num_processes > 1, parts > 1) {
+            (false, _) => (weights, 0.0),
+            // A group is made, one waits, and one is exchanged.
+            (true, false) => (weights.min(weights / n + 3.0 * group), group + 2.0 * WINDOW.min(group)),
+            (true, true) => (weights, group + 2.0 * WINDOW.min(group)),
+        };
         let [d, m, k] = [model.hidden_size, model.intermediate_size, model.head_dim].map(|size| size as f64);
         let [h, g, layers] = [model.num_heads, model.num_kv_heads, model.num_layers].map(|size| size as f64);
         // Residual sum and normalised sum twice; projections before and after rotation; what attention gives; gate, up and
@@ -158,7 +168,7 @@ impl TrainingMemory {
         let logits = 2.0 * NUMBER * CHUNK_LOGITS.min(at_once as f64 * vocab_size as f64);
         Self {
             weights: NUMBER * weights,
-            gradients: NUMBER * weights * if parts > 1 { 2.0 } else { 1.0 },
+            gradients: NUMBER * gradients,
             optimizer: NUMBER * num_moments / n,
             exchange: NUMBER * exchange,
             activations: activations + cast + logits,
@@ -172,28 +182,45 @@ impl TrainingMemory {
     }
 }
 
+/// Numbers of the largest group of parameters that is exchanged together: a layer, or the embedding.
+fn largest_group(model: &ModelConfig, vocab_size: usize) -> f64 {
+    let embedding = embedding(model, vocab_size);
+    let tables = if model.tie_embeddings { embedding } else { 2.0 * embedding };
+    let layer = (model.num_parameters(vocab_size) as f64 - tables) / model.num_layers as f64;
+    embedding.max(layer)
+}
+
+fn embedding(model: &ModelConfig, vocab_size: usize) -> f64 {
+    (model.hidden_size * vocab_size) as f64
+}
+
 /// A plan on devices, from its price.
 pub fn on_devices(plan: &Plan, preview: &Preview, devices: &Devices, presumed: Presumed) -> OnDevices {
     let recipe = &plan.recipe;
     let weights = recipe.model.num_parameters(preview.vocab_size) as f64;
     let n = devices.count as f64;
-    // Gradients come to whoever updates a weight, and weights go to everyone.
-    let exchanged = 2.0 * NUMBER * weights * (n - 1.0) / n;
     let flops_per_sec = n * devices.peak_flops * presumed.mfu;
+    let exchange = Exchange::of(&recipe.model, preview.vocab_size, n, presumed.bytes_per_sec);
     let time = |stage: &StagePrice| {
-        Some(StageTime {
-            stage: stage.stage.clone(),
-            times: stage.times,
-            compute_secs: stage.flops? / flops_per_sec,
-            exchange_secs: stage.steps.unwrap_or(0) as f64 * exchanged / presumed.bytes_per_sec,
-        })
+        let compute_secs = stage.flops? / flops_per_sec;
+        let steps = stage.steps.unwrap_or(0) as f64;
+        let own = (stage.tokens.unwrap_or(0) as f64 / steps / n).ceil();
+        let parts =
+            (own / recipe.execution.tokens_per_microbatch.map_or(own, |most| most as f64)).max(1.0).ceil();
+        let exchange_secs = match steps > 0.0 {
+            true => steps * exchange.secs(BACKWARD * compute_secs / steps / parts),
+            false => 0.0,
+        };
+        Some(StageTime { stage: stage.stage.clone(), times: stage.times, compute_secs, exchange_secs })
     };
     let training = &recipe.training;
     // A checkpoint holds the weights and what the optimizer keeps.
     let moments = preview.price.resumable_bytes() / NUMBER - weights;
     let tokens = training.tokens_per_step as f64;
     let step_flops = tokens * preview.flops_per_token;
-    let exchange_secs = 2.0 * NUMBER * weights / presumed.bytes_per_sec;
+    // Of so many devices that one more changes nothing of it, and as if all of it had to be waited for.
+    let exchange_secs =
+        Exchange::of(&recipe.model, preview.vocab_size, f64::INFINITY, presumed.bytes_per_sec).secs(0.0);
     OnDevices {
         stages: preview.price.stages.iter().filter_map(time).collect(),
         memory: TrainingMemory::of(
@@ -208,6 +235,35 @@ pub fn on_devices(plan: &Plan, preview: &Preview, devices: &Devices, presumed: P
         work_for: (training.tokens_per_step / recipe.model.context_length as u64).max(1),
         devices: devices.clone(),
         presumed,
+    }
+}
+
+/// Seconds of a step's exchange.
+struct Exchange {
+    /// Gradients, while others are computed.
+    beside: f64,
+    /// The embedding's gradient, which is found last, and all weights.
+    after: f64,
+}
+
+impl Exchange {
+    /// Between `n` devices. Each has a slice of every other to sum, and passes it on to whoever updates it; what is largest, the
+    /// embedding, is updated by one. Weights take the same ways back.
+    fn of(model: &ModelConfig, vocab_size: usize, n: f64, bytes_per_sec: f64) -> Self {
+        let secs = |numbers: f64| NUMBER * numbers / bytes_per_sec;
+        // As a share, which infinitely many have too.
+        let others = 1.0 - 1.0 / n;
+        let (weights, embedding) = (model.num_parameters(vocab_size) as f64, embedding(model, vocab_size));
+        let last = others * (embedding + embedding);
+        Self {
+            beside: secs(others * (weights - embedding)),
+            after: secs(last) + secs(others * (weights + embedding)),
+        }
+    }
+
+    /// Those that nothing is computed in, where gradients take so long to compute.
+    fn secs(&self, backward: f64) -> f64 {
+        (self.beside - backward).max(0.0) + self.after
     }
 }
 
@@ -238,7 +294,8 @@ mod tests {
         let execution = ExecutionSection::default();
         let (one, four) = (memory(&execution, 1), memory(&execution, 4));
         assert_eq!((one.exchange, one.optimizer), (0.0, 2.0 * one.weights));
-        assert_eq!((four.weights, four.gradients), (one.weights, one.gradients));
+        assert_eq!(four.weights, one.weights);
+        assert!(four.gradients < one.gradients);
         assert_eq!((4.0 * four.optimizer, 4 * four.tokens_at_once), (one.optimizer, one.tokens_at_once));
         assert!(four.activations < one.activations / 2.0);
     }
@@ -250,6 +307,23 @@ mod tests {
         assert!(memory(&twice, 1).activations < whole.activations / 3.0);
         let parts = ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
         let parts = memory(&parts, 1);
-        assert!(parts.activations < whole.activations / 20.0 && parts.gradients == 2.0 * whole.gradients);
+        assert!(parts.activations < whole.activations / 20.0 && parts.gradients == whole.gradients);
+        // Of several processes, each keeps what it updates, but for sums of parts that are not complete.
+        let execution =
+            ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
+        let [few, many] = [4, 64].map(|n| memory(&execution, n));
+        assert_eq!((few.gradients, few.tokens_at_once), (4.0 * model().num_parameters(1000) as f64, 1 << 14));
+        assert!(many.gradients < 0.5 * few.gradients);
+    }
+
+    #[test]
+    fn what_is_exchanged_beside_computing_costs_no_time() {
+        let exchange = |n| Exchange::of(&model(), 1000, n, 1e9);
+        let weights = model().num_parameters(1000) as f64;
+        let (two, many) = (exchange(2.0), exchange(f64::INFINITY));
+        assert!((2.0 * two.secs(0.0) / many.secs(0.0) - 1.0).abs() < 1e-9);
+        assert!((many.secs(0.0) - 4.0 * (2.0 * weights + 2.0 * 1e5) / 1e9).abs() < 1e-9);
+        assert!((two.secs(two.beside / 2.0) - two.beside / 2.0 - two.after).abs() < 1e-12);
+        assert_eq!(two.secs(1.0), two.after);
     }
 }

@@ -47,16 +47,12 @@ pub trait Team: Send + Sync + fmt::Debug {
     /// # Errors
     /// When a process is gone.
     fn exchange(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>>;
-    /// Numbers of every process, by rank, as many of each, at the process `to`; elsewhere nothing. In lockstep.
+    /// Gives every process numbers of its own, and takes those that every process has for this one, one after the other by
+    /// rank. `to` and `from` say how many they are, by rank. In lockstep.
     ///
     /// # Errors
     /// When a process is gone.
-    fn gather(&self, to: usize, numbers: &[f32]) -> Result<Vec<f32>>;
-    /// Makes the numbers of the process `from` those of every process. In lockstep.
-    ///
-    /// # Errors
-    /// When a process is gone.
-    fn broadcast(&self, from: usize, numbers: &mut [f32]) -> Result<()>;
+    fn swap(&self, numbers: &[f32], to: &[usize], from: &[usize]) -> Result<Vec<f32>>;
 
     /// Asks every process to stop at a safe point.
     fn ask_to_stop(&self);
@@ -195,12 +191,8 @@ impl Team for Solo {
         Ok(vec![bytes.to_vec()])
     }
 
-    fn gather(&self, _to: usize, numbers: &[f32]) -> Result<Vec<f32>> {
+    fn swap(&self, numbers: &[f32], _to: &[usize], _from: &[usize]) -> Result<Vec<f32>> {
         Ok(numbers.to_vec())
-    }
-
-    fn broadcast(&self, _from: usize, _numbers: &mut [f32]) -> Result<()> {
-        Ok(())
     }
 
     fn ask_to_stop(&self) {}

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <numeric>
 
 using sbp::guarded;
 
@@ -102,26 +103,14 @@ int sbp_group_exchange(void *group, int size, const uint8_t *bytes, size_t count
   });
 }
 
-int sbp_group_gather(void *group, int rank, int size, int to, const float *numbers, size_t count, float *all) {
+int sbp_group_swap(void *group, int size, const float *numbers, const size_t *to, float *all, const size_t *from) {
   return guarded([&] {
     c10::NoGradGuard no_grad;
-    std::vector<at::Tensor> inputs{view(numbers, count, at::kFloat)};
-    std::vector<std::vector<at::Tensor>> outputs;
-    if (rank == to) {
-      outputs.push_back(rows(view(all, size * count, at::kFloat), size, count));
-    }
-    c10d::GatherOptions options;
-    options.rootRank = to;
-    group_of(group)->gather(outputs, inputs, options)->wait();
-  });
-}
-
-int sbp_group_broadcast(void *group, int from, float *numbers, size_t count) {
-  return guarded([&] {
-    c10::NoGradGuard no_grad;
-    std::vector<at::Tensor> tensors{view(numbers, count, at::kFloat)};
-    c10d::BroadcastOptions options;
-    options.rootRank = from;
-    group_of(group)->broadcast(tensors, options)->wait();
+    std::vector<int64_t> inputs(to, to + size), outputs(from, from + size);
+    auto total = [](const std::vector<int64_t> &counts) {
+      return static_cast<size_t>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+    };
+    at::Tensor input = view(numbers, total(inputs), at::kFloat), output = view(all, total(outputs), at::kFloat);
+    group_of(group)->alltoall_base(output, input, outputs, inputs, c10d::AllToAllOptions())->wait();
   });
 }

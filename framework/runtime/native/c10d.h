@@ -26,8 +26,7 @@ int sbp_group_open(void *store, const char *prefix, int rank, int size, int64_t 
 void sbp_group_close(void *group);
 // `count` bytes of every process, by rank, into a place for size * count.
 int sbp_group_exchange(void *group, int size, const uint8_t *bytes, size_t count, uint8_t *all);
-// `count` numbers of every process, by rank, into a place for size * count at rank `to`; elsewhere `all` is not looked at.
-int sbp_group_gather(void *group, int rank, int size, int to, const float *numbers, size_t count, float *all);
-// The numbers of rank `from` on every process.
-int sbp_group_broadcast(void *group, int from, float *numbers, size_t count);
+// Numbers for every process, by rank, of which there are as many as `to` says, and into `all` those that every process has for
+// this one, as many as `from` says.
+int sbp_group_swap(void *group, int size, const float *numbers, const size_t *to, float *all, const size_t *from);
 }

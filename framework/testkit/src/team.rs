@@ -109,21 +109,22 @@ impl Team for ThreadTeam {
         Ok(all)
     }
 
-    fn gather(&self, to: usize, numbers: &[f32]) -> Result<Vec<f32>> {
-        let all = self.exchange(&numbers.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>())?;
-        if self.rank != to {
-            return Ok(Vec::new());
+    fn swap(&self, numbers: &[f32], to: &[usize], from: &[usize]) -> Result<Vec<f32>> {
+        assert_eq!((to.len(), from.len()), (self.size, self.size), "a number of numbers for each");
+        assert_eq!(to.iter().sum::<usize>(), numbers.len(), "all numbers are for somebody");
+        let counts = to.iter().flat_map(|&count| (count as u64).to_le_bytes());
+        let all = self.say(counts.chain(numbers.iter().flat_map(|it| it.to_le_bytes())).collect());
+        let mut taken = Vec::new();
+        for (said, &expected) in all.iter().zip(from) {
+            let (counts, numbers) = said.split_at(8 * self.size);
+            let counts: Vec<usize> =
+                counts.as_chunks::<8>().0.iter().map(|it| u64::from_le_bytes(*it) as usize).collect();
+            assert_eq!(counts[self.rank], expected, "both know how many");
+            let first: usize = counts[..self.rank].iter().sum();
+            let own = &numbers.as_chunks::<4>().0[first..first + expected];
+            taken.extend(own.iter().map(|number| f32::from_le_bytes(*number)));
         }
-        let numbers = all.iter().flat_map(|said| said.as_chunks::<4>().0);
-        Ok(numbers.map(|number| f32::from_le_bytes(*number)).collect())
-    }
-
-    fn broadcast(&self, from: usize, numbers: &mut [f32]) -> Result<()> {
-        let all = self.exchange(&numbers.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>())?;
-        for (number, said) in numbers.iter_mut().zip(all[from].as_chunks::<4>().0) {
-            *number = f32::from_le_bytes(*said);
-        }
-        Ok(())
+        Ok(taken)
     }
 
     fn ask_to_stop(&self) {

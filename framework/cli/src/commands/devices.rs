@@ -52,7 +52,7 @@ pub(super) fn text(on: &OnDevices) -> String {
     );
     if memory.bytes() > devices.memory_bytes {
         text.push_str(match memory.bytes() - memory.activations > 0.9 * devices.memory_bytes {
-            true => "  that does not fit, whatever is computed at once: weights and gradients are not shared out\n",
+            true => "  that does not fit, whatever is computed at once: each device holds all weights, and all gradients where it computes a step in parts\n",
             false => {
                 "  that does not fit: set execution.tokens_per_microbatch, or execution.recompute_activations = true\n"
             }

@@ -33,16 +33,14 @@ unsafe extern "C" {
     fn sbp_group_close(group: Pointer);
     fn sbp_group_exchange(group: Pointer, size: c_int, bytes: *const u8, count: usize, all: *mut u8)
     -> c_int;
-    fn sbp_group_gather(
+    fn sbp_group_swap(
         group: Pointer,
-        rank: c_int,
         size: c_int,
-        to: c_int,
         numbers: *const f32,
-        count: usize,
+        to: *const usize,
         all: *mut f32,
+        from: *const usize,
     ) -> c_int;
-    fn sbp_group_broadcast(group: Pointer, from: c_int, numbers: *mut f32, count: usize) -> c_int;
 }
 
 /// A connection to c10d's store over TCP.
@@ -108,7 +106,6 @@ impl Drop for Store {
 #[derive(Debug)]
 pub(crate) struct Group {
     group: Pointer,
-    rank: usize,
     size: usize,
 }
 
@@ -154,7 +151,7 @@ impl Group {
                 &raw mut group,
             )
         })?;
-        Ok(Self { group, rank, size })
+        Ok(Self { group, size })
     }
 
     /// Bytes of every process, by rank, one after the other.
@@ -167,30 +164,22 @@ impl Group {
         Ok(all)
     }
 
-    /// Numbers of every process, by rank, one after the other; nothing on processes other than `to`.
-    pub(crate) fn gather(&self, to: usize, numbers: &[f32]) -> Result<Vec<f32>> {
-        let mut all = if self.rank == to { vec![0.0; self.size * numbers.len()] } else { Vec::new() };
-        // SAFETY: an open group, and at `to` a place for the numbers of all; elsewhere it is not looked at.
+    /// Numbers that every process has for this one, by rank, one after the other; `numbers` are for them in the same way.
+    pub(crate) fn swap(&self, numbers: &[f32], to: &[usize], from: &[usize]) -> Result<Vec<f32>> {
+        assert_eq!([to.len(), from.len(), to.iter().sum()], [self.size, self.size, numbers.len()]);
+        let mut all = vec![0.0; from.iter().sum()];
+        // SAFETY: an open group, counts of every process, and as many numbers and places as these say.
         checked(unsafe {
-            sbp_group_gather(
+            sbp_group_swap(
                 self.group,
-                number(self.rank)?,
                 number(self.size)?,
-                number(to)?,
                 numbers.as_ptr(),
-                numbers.len(),
+                to.as_ptr(),
                 all.as_mut_ptr(),
+                from.as_ptr(),
             )
         })?;
         Ok(all)
-    }
-
-    /// The numbers of the process `from`.
-    pub(crate) fn broadcast(&self, from: usize, numbers: &mut [f32]) -> Result<()> {
-        // SAFETY: an open group, and numbers that nobody else looks at meanwhile.
-        checked(unsafe {
-            sbp_group_broadcast(self.group, number(from)?, numbers.as_mut_ptr(), numbers.len())
-        })
     }
 }
 

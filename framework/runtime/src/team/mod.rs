@@ -183,18 +183,8 @@ impl Team for C10d {
         Ok(all.chunks(bytes.len()).map(<[u8]>::to_vec).collect())
     }
 
-    fn gather(&self, to: usize, numbers: &[f32]) -> sbp_plugin::Result<Vec<f32>> {
-        if numbers.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(self.group.gather(to, numbers).map_err(|error| self.broken(&error))?)
-    }
-
-    fn broadcast(&self, from: usize, numbers: &mut [f32]) -> sbp_plugin::Result<()> {
-        if numbers.is_empty() {
-            return Ok(());
-        }
-        Ok(self.group.broadcast(from, numbers).map_err(|error| self.broken(&error))?)
+    fn swap(&self, numbers: &[f32], to: &[usize], from: &[usize]) -> sbp_plugin::Result<Vec<f32>> {
+        Ok(self.group.swap(numbers, to, from).map_err(|error| self.broken(&error))?)
     }
 
     fn ask_to_stop(&self) {

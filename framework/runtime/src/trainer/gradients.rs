@@ -9,7 +9,7 @@ use sbp_core::{Example, RootSeed};
 use tch::{Kind, Tensor};
 
 use super::batch::{Batch, parts};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::loss::cross_entropy;
 use crate::model::dropout::Dropout;
 use crate::model::parameters::{EMBEDDING, FINAL_NORM, HEAD, is_in_layer};
@@ -28,26 +28,38 @@ pub(super) struct StepGradients {
 }
 
 impl StepGradients {
-    /// Adds those of other sequences.
-    pub(super) fn add(&mut self, other: Self) -> Result<()> {
-        self.loss += other.loss;
-        if self.of.is_empty() {
-            self.of = other.of;
-            return Ok(());
-        }
-        let _guard = tch::no_grad_guard();
-        for (name, grad) in other.of {
-            let held = self.of.get_mut(&name);
-            let held = held.ok_or_else(|| Error::Invalid(format!("{name} has no gradient")))?;
-            let _same = held.f_add_(&grad)?;
-        }
-        Ok(())
+    /// Of what hands its gradients on and gives its loss.
+    pub(super) fn of(differentiate: impl FnOnce(&mut Ready<'_>) -> Result<f64>) -> Result<Self> {
+        let mut of = BTreeMap::new();
+        let loss = differentiate(&mut |found| {
+            of.extend(found);
+            Ok(())
+        })?;
+        Ok(Self { loss, of })
     }
+}
+
+/// Takes the gradients of a group of parameters as soon as nothing more comes to them; called once for each of [`groups`], in their
+/// order. A parameter that nothing was found of is left out.
+pub(super) type Ready<'r> = dyn FnMut(Vec<(String, Tensor)>) -> Result<()> + 'r;
+
+/// Names of parameters in the order in which their gradients are found: what follows the layers, the layers from the last to the
+/// first, and the embedding.
+pub(super) fn groups(parameters: &Parameters, num_layers: i64) -> Vec<Vec<String>> {
+    let of = |is_in: &dyn Fn(&str) -> bool| {
+        let names = parameters.iter().map(|(name, _)| name);
+        names.filter(|name| is_in(name)).map(str::to_owned).collect()
+    };
+    let layers = (0..num_layers).rev().map(|index| of(&|name| is_in_layer(name, index)));
+    let last = of(&|name| name == FINAL_NORM || name == HEAD);
+    [last].into_iter().chain(layers).chain([of(&|name| name == EMBEDDING)]).collect()
 }
 
 /// How steps of a model are differentiated.
 pub(super) struct Differentiation<'a> {
     pub(super) parameters: &'a Parameters,
+    /// Those of [`groups`].
+    pub(super) groups: Vec<Vec<String>>,
     pub(super) dims: Dims,
     pub(super) rotary: Rotary,
     /// Most predictions computed at once.
@@ -62,103 +74,192 @@ pub(super) struct Differentiation<'a> {
 }
 
 impl Differentiation<'_> {
-    /// Loss and gradients of a numbered part of a step, computed `most_tokens` predictions at a time. The step is counted from
-    /// 1, and the weights of all its sequences sum to `total_weight`.
-    pub(super) fn of_part(
+    /// Loss of a step, as far as it is that of these parts; their gradients go to `ready`. The step is counted from 1, and the
+    /// weights of all its sequences sum to `total_weight`.
+    ///
+    /// Parts are summed as the sum of the sums of both halves, so that processes that have a half each come to the same bits.
+    pub(super) fn of_parts(
         &self,
-        [step, part]: [u64; 2],
-        examples: &[Example],
+        step: u64,
+        parts: &[(u64, &[Example])],
         total_weight: f64,
-    ) -> Result<StepGradients> {
-        let mut sum = StepGradients::default();
-        for (index, at_once) in parts(examples, self.most_tokens).into_iter().enumerate() {
-            let batch = Batch::new(at_once, total_weight, &self.rotary, self.parameters.device())?;
-            if batch.targets.rows_m.numel() == 0 {
-                continue;
-            }
-            let (share, seed) = self.dropout;
-            let dropout = Dropout { share, seed, part: [step, part << 32 | index as u64] };
-            let sizes = || format!("{} tokens at once", batch.tokens.layout.num_tokens);
-            sum.add(self.of_batch(&batch, &dropout).map_err(|error| error.in_step(step, sizes))?)?;
-        }
-        Ok(sum)
+        ready: &mut Ready<'_>,
+    ) -> Result<f64> {
+        self.sum_parts((step, total_weight), parts, &mut Vec::new(), ready)
     }
 
-    /// A batch's share of the loss, and its share of the gradient of every parameter.
-    fn of_batch(&self, batch: &Batch, dropout: &Dropout) -> Result<StepGradients> {
+    /// Hands on `held`, from the last to the first, plus the gradients of parts. Gives the same of their losses.
+    fn sum_parts(
+        &self,
+        of: (u64, f64),
+        parts: &[(u64, &[Example])],
+        held: &mut Vec<StepGradients>,
+        ready: &mut Ready<'_>,
+    ) -> Result<f64> {
+        match parts {
+            [] => self.hand_on(0.0, BTreeMap::new(), held, ready),
+            [(part, examples)] => self.sum_batches(of, *part, examples, held, ready),
+            many => {
+                let (first, second) = many.split_at(many.len() / 2);
+                held.push(StepGradients::of(|ready| self.sum_parts(of, first, &mut Vec::new(), ready))?);
+                self.sum_parts(of, second, held, ready)
+            }
+        }
+    }
+
+    /// As [`Self::sum_parts`], of one part, computed `most_tokens` predictions at a time.
+    fn sum_batches(
+        &self,
+        (step, total_weight): (u64, f64),
+        part: u64,
+        examples: &[Example],
+        held: &mut Vec<StepGradients>,
+        ready: &mut Ready<'_>,
+    ) -> Result<f64> {
+        let mut batches = Vec::new();
+        for (index, at_once) in parts(examples, self.most_tokens).into_iter().enumerate() {
+            let weighs = |example: &Example| example.loss_weights.iter().skip(1).any(|&weight| weight > 0.0);
+            if at_once.iter().any(weighs) {
+                batches.push((index, at_once));
+            }
+        }
+        let Some((last, before)) = batches.split_last() else {
+            return self.hand_on(0.0, BTreeMap::new(), held, ready);
+        };
+        let of_batch =
+            |&(index, at_once): &(usize, &[Example]), held: &mut [StepGradients], ready: &mut Ready<'_>| {
+                let batch = Batch::new(at_once, total_weight, &self.rotary, self.parameters.device())?;
+                let (share, seed) = self.dropout;
+                let dropout = Dropout { share, seed, part: [step, part << 32 | index as u64] };
+                let sizes = || format!("{} tokens at once", batch.tokens.layout.num_tokens);
+                self.of_batch(&batch, &dropout, held, ready).map_err(|error| error.in_step(step, sizes))
+            };
+        let mut sum = None;
+        for batch in before {
+            sum = Some(StepGradients::of(|ready| of_batch(batch, sum.as_mut_slice(), ready))?);
+        }
+        held.extend(sum);
+        of_batch(last, held, ready)
+    }
+
+    /// Hands on `held` plus gradients that are found already, which are those of whole groups. Gives the same of the losses.
+    fn hand_on(
+        &self,
+        loss: f64,
+        mut found: BTreeMap<String, Tensor>,
+        held: &mut [StepGradients],
+        ready: &mut Ready<'_>,
+    ) -> Result<f64> {
+        for group in 0..self.groups.len() {
+            self.hand_on_group(group, &mut found, held, ready)?;
+        }
+        Ok(sum_losses(loss, held))
+    }
+
+    /// Of one group.
+    fn hand_on_group(
+        &self,
+        group: usize,
+        found: &mut BTreeMap<String, Tensor>,
+        held: &mut [StepGradients],
+        ready: &mut Ready<'_>,
+    ) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let mut sums = Vec::new();
+        for name in &self.groups[group] {
+            let mut sum = found.remove(name);
+            for earlier in held.iter_mut().rev() {
+                sum = match (earlier.of.remove(name), sum) {
+                    (Some(mut earlier), Some(sum)) => Some(earlier.f_add_(&sum)?),
+                    (earlier, sum) => earlier.or(sum),
+                };
+            }
+            sums.extend(sum.map(|sum| (name.clone(), sum)));
+        }
+        ready(sums)
+    }
+
+    /// As [`Self::sum_parts`], of a batch. A graph over one layer at a time, from the last to the first: gradients are handed on
+    /// while those before them are computed, and what is held of the same is let go of.
+    fn of_batch(
+        &self,
+        batch: &Batch,
+        dropout: &Dropout,
+        held: &mut [StepGradients],
+        ready: &mut Ready<'_>,
+    ) -> Result<f64> {
         let Self { parameters, dims, kind, .. } = self;
-        let start = {
+        let mut found = BTreeMap::new();
+        let mut stream = {
             let _guard = tch::no_grad_guard();
             Stream::new(embedded(parameters, &batch.tokens, dims, *kind)?)?
         };
-        let mut trunk = if self.recompute {
-            self.layer_by_layer(start, batch, dropout)?
-        } else {
-            self.all_at_once(start, batch, dropout)?
-        };
-
-        let _guard = tch::no_grad_guard();
-        let mut table_grad_vd = if dims.tied {
-            trunk.head_grad_vd
-        } else {
-            let zeros = parameters.get(EMBEDDING).f_detach()?.f_zeros_like()?;
-            trunk.grads.insert(HEAD.to_owned(), trunk.head_grad_vd);
-            zeros
-        };
-        let rows_nd = trunk.embedded_grad_nd.f_to_kind(Kind::Float)?.f_contiguous()?;
-        if is_fused(&table_grad_vd) {
-            fused::add_rows_(&table_grad_vd, &batch.tokens.ids_n, &rows_nd)?;
-        } else {
-            let _same = table_grad_vd.f_index_add_(0, &batch.tokens.ids_n, &rows_nd)?;
-        }
-        trunk.grads.insert(EMBEDDING.to_owned(), table_grad_vd);
-        Ok(StepGradients { loss: trunk.loss.f_double_value(&[])?, of: trunk.grads })
-    }
-
-    /// One graph over all layers.
-    fn all_at_once(&self, start: Stream, batch: &Batch, dropout: &Dropout) -> Result<Trunk> {
-        let start = start.leaves()?;
-        let mut stream = start.shallow_clone();
-        for index in 0..self.dims.layers {
-            stream = self.layer(index)?.forward(&stream, &batch.tokens, self.dims.eps, dropout)?;
-        }
-        let hidden_nd = self.last()?.forward(&stream)?;
-        let loss = cross_entropy(&hidden_nd, self.parameters.head(), &batch.targets)?;
-        let trunk = |name: &str| name != EMBEDDING && name != HEAD;
-        let mut grads = BTreeMap::new();
-        let [embedded_grad_nd] =
-            self.back(&[&hidden_nd], &[&loss.hidden_grad_nd], [&start.x_nd], trunk, &mut grads)?;
-        Ok(Trunk { loss: loss.loss, head_grad_vd: loss.head_grad_vd, embedded_grad_nd, grads })
-    }
-
-    /// A graph over one layer at a time, from the last to the first.
-    fn layer_by_layer(&self, start: Stream, batch: &Batch, dropout: &Dropout) -> Result<Trunk> {
-        let eps = self.dims.eps;
-        let mut inputs = Vec::with_capacity(self.dims.layers as usize);
-        let mut stream = start;
-        for index in 0..self.dims.layers {
-            let _guard = tch::no_grad_guard();
-            let next = self.layer(index)?.forward(&stream, &batch.tokens, eps, dropout)?;
-            inputs.push(std::mem::replace(&mut stream, next));
+        // Of each layer its input, and what came of it where the graph is kept.
+        let mut layers = Vec::with_capacity(dims.layers as usize);
+        for index in 0..dims.layers {
+            let (input, output) = self.through(index, stream, batch, dropout, !self.recompute)?;
+            stream = output.shallow_clone();
+            layers.push((input, (!self.recompute).then_some(output)));
         }
 
-        let mut grads = BTreeMap::new();
         let input = stream.leaves()?;
         let hidden_nd = self.last()?.forward(&input)?;
-        let loss = cross_entropy(&hidden_nd, self.parameters.head(), &batch.targets)?;
-        let last = |name: &str| name == FINAL_NORM;
+        let loss = cross_entropy(&hidden_nd, parameters.head(), &batch.targets)?;
         let both = [&input.x_nd, &input.update_nd];
-        let mut back = self.back(&[&hidden_nd], &[&loss.hidden_grad_nd], both, last, &mut grads)?;
-        for (index, stream) in inputs.into_iter().enumerate().rev() {
+        let last = |name: &str| name == FINAL_NORM;
+        let mut back = self.back(&[&hidden_nd], &[&loss.hidden_grad_nd], both, last, &mut found)?;
+        drop((stream, input, hidden_nd));
+        let mut table_grad_vd = loss.head_grad_vd;
+        if !dims.tied {
+            let zeros = parameters.get(EMBEDDING).f_detach()?.f_zeros_like()?;
+            found.insert(HEAD.to_owned(), std::mem::replace(&mut table_grad_vd, zeros));
+        }
+        self.hand_on_group(0, &mut found, held, ready)?;
+
+        for (group, (index, (mut input, output))) in layers.into_iter().enumerate().rev().enumerate() {
             let index = index as i64;
-            let input = stream.leaves()?;
-            let output = self.layer(index)?.forward(&input, &batch.tokens, eps, dropout)?;
+            let output = match output {
+                Some(output) => output,
+                None => {
+                    let output;
+                    (input, output) = self.through(index, input, batch, dropout, true)?;
+                    output
+                }
+            };
             let own = |name: &str| is_in_layer(name, index);
             let both = [&input.x_nd, &input.update_nd];
-            back = self.back(&[&output.x_nd, &output.update_nd], &back.each_ref(), both, own, &mut grads)?;
+            back = self.back(&[&output.x_nd, &output.update_nd], &back.each_ref(), both, own, &mut found)?;
+            self.hand_on_group(1 + group, &mut found, held, ready)?;
         }
+
         let [embedded_grad_nd, _] = back;
-        Ok(Trunk { loss: loss.loss, head_grad_vd: loss.head_grad_vd, embedded_grad_nd, grads })
+        {
+            let _guard = tch::no_grad_guard();
+            let rows_nd = embedded_grad_nd.f_to_kind(Kind::Float)?.f_contiguous()?;
+            if is_fused(&table_grad_vd) {
+                fused::add_rows_(&table_grad_vd, &batch.tokens.ids_n, &rows_nd)?;
+            } else {
+                let _same = table_grad_vd.f_index_add_(0, &batch.tokens.ids_n, &rows_nd)?;
+            }
+        }
+        found.insert(EMBEDDING.to_owned(), table_grad_vd);
+        self.hand_on_group(self.groups.len() - 1, &mut found, held, ready)?;
+        Ok(sum_losses(loss.loss.f_double_value(&[])?, held))
+    }
+
+    /// A layer's input and what comes of it, with the graph between them if that is wanted.
+    fn through(
+        &self,
+        index: i64,
+        input: Stream,
+        batch: &Batch,
+        dropout: &Dropout,
+        graph: bool,
+    ) -> Result<(Stream, Stream)> {
+        let _guard = (!graph).then(tch::no_grad_guard);
+        let input = if graph { input.leaves()? } else { input };
+        let output = self.layer(index)?.forward(&input, &batch.tokens, self.dims.eps, dropout)?;
+        Ok((input, output))
     }
 
     fn layer(&self, index: i64) -> Result<Layer> {
@@ -191,11 +292,7 @@ impl Differentiation<'_> {
     }
 }
 
-/// What comes back from the layers.
-struct Trunk {
-    loss: Tensor,
-    head_grad_vd: Tensor,
-    embedded_grad_nd: Tensor,
-    /// Of every parameter but embedding and head.
-    grads: BTreeMap<String, Tensor>,
+/// Losses that are held, from the last to the first, plus another.
+fn sum_losses(loss: f64, held: &[StepGradients]) -> f64 {
+    held.iter().rev().fold(loss, |sum, held| held.loss + sum)
 }

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use self::batch::{Counts, counts};
-use self::gradients::Differentiation;
+use self::gradients::{Differentiation, groups};
 use self::saver::Saver;
-use self::sharing::{Sharing, sum_parts};
+use self::sharing::Sharing;
 use crate::checkpoint::{publish_folder, start_folder, write_json};
 use crate::error::{Error, Result};
 use crate::hub;
@@ -69,7 +69,8 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device, team: &dyn Team) -> sbp_p
         (None, Start::From(folder)) => start_from(folder, job.model, &dims, device)?,
     };
     parameters.require_grad()?;
-    let sharing = Sharing::new(team, job.gradient_parts, &parameters)?;
+    let groups = groups(&parameters, dims.layers);
+    let sharing = Sharing::new(team, job.gradient_parts, &parameters, &groups)?;
     let mut optimizer =
         Optimizer::new(job.optimizer, job.max_grad_norm, &parameters, &dims, &|name| sharing.owns(name))?;
     if let Some(resumed) = resumed {
@@ -84,6 +85,7 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device, team: &dyn Team) -> sbp_p
 
     let differentiation = Differentiation {
         parameters: &parameters,
+        groups: groups.clone(),
         dims,
         rotary: Rotary::new(&dims, device)?,
         most_tokens: job.tokens_per_microbatch,
@@ -114,14 +116,13 @@ pub(crate) fn train(job: TrainJob<'_>, device: Device, team: &dyn Team) -> sbp_p
         let step = state.step + 1;
         let examples = job.batches.batch(state.step)?;
         let counts = counts(step, &examples, &dims)?;
-        let gradients = sum_parts(&sharing.parts(&examples), &|part, examples| {
-            differentiation.of_part([step, part], examples, counts.total_weight)
-        })?;
-        let own = sharing.summed(gradients.of)?;
-        let (loss, grad_norm) = sharing.loss_and_norm(gradients.loss, &own)?;
+        let parts = sharing.parts(&examples);
+        let own =
+            sharing.summed(|ready| differentiation.of_parts(step, &parts, counts.total_weight, ready))?;
+        let (loss, grad_norm) = sharing.loss_and_norm(&own)?;
         let lr = job.peak_lr * job.schedule.share(state.step, job.schedule_steps);
         optimizer
-            .step(&own, grad_norm, lr)
+            .step(&own.of, grad_norm, lr)
             .map_err(|error| error.in_step(step, || "the optimizer's step".to_owned()))?;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             saver.wait()?;

@@ -1,23 +1,35 @@
 //! A step shared by the processes of a team: which sequences each differentiates, and which parameters each updates.
 //!
 //! Every process has all weights, and the optimizer's state of the parameters that it updates (ZeRO-1, Rajbhandari et al.,
-//! arXiv 1910.02054). A step's gradients come to whoever updates a parameter, are summed there in an order that depends on
-//! nothing but the number of parts, and the new weights go to everyone.
+//! arXiv 1910.02054). A step's gradients are summed in an order that depends on nothing but the number of parts and go to whoever
+//! updates a parameter, group by group, while those of earlier layers are still computed: a process keeps none but its own. The new
+//! weights go to everyone.
+//!
+//! What is exchanged is cut into slices, one for each process, which has that slice of every process to sum, or to pass on; so all
+//! send and receive about as much at a time, however large a single parameter is.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use sbp_core::Example;
 use sbp_plugin::team::Team;
 use tch::{Device, Tensor};
 
-use super::gradients::StepGradients;
+use super::gradients::{Ready, StepGradients};
 use crate::error::{Error, Result};
 use crate::model::Parameters;
 use crate::native;
 use crate::optim::Optimizer;
 
-/// Numbers that are sent at once: 16 MiB.
-const PIECE: usize = 4 << 20;
+/// Numbers that are exchanged at once: 64 MiB. Tests come to several.
+const WINDOW: usize = if cfg!(test) { 1 << 9 } else { 16 << 20 };
+
+/// Groups of gradients that may wait while another is exchanged.
+const WAITING: usize = 1;
+
+/// Where no process updates more than this many times its share of what is exchanged, slices are what each updates.
+const EVEN: f64 = 1.5;
 
 /// What this process does of a step.
 pub(super) struct Sharing<'a> {
@@ -25,7 +37,110 @@ pub(super) struct Sharing<'a> {
     num_parts: usize,
     /// By parameter, in the order of names: who updates it, and its shape.
     owners: BTreeMap<String, (usize, Vec<i64>)>,
+    groups: Vec<Group>,
     device: Device,
+}
+
+/// Parameters that are exchanged together, one after the other, by who updates them.
+struct Group {
+    /// Name and shape.
+    parameters: Vec<(String, Vec<i64>)>,
+    /// By process: what it updates of their numbers.
+    owned: Vec<Range<usize>>,
+}
+
+impl Group {
+    fn new(names: &[String], owners: &BTreeMap<String, (usize, Vec<i64>)>, size: usize) -> Self {
+        let (mut parameters, mut owned, mut end) = (Vec::new(), Vec::new(), 0);
+        for rank in 0..size {
+            let start = end;
+            for name in names.iter().filter(|name| owners[*name].0 == rank) {
+                let shape = owners[name].1.clone();
+                end += numel(&shape);
+                parameters.push((name.clone(), shape));
+            }
+            owned.push(start..end);
+        }
+        Self { parameters, owned }
+    }
+
+    fn len(&self) -> usize {
+        self.owned.last().map_or(0, |last| last.end)
+    }
+
+    /// What is exchanged at once, in turn.
+    fn windows(&self) -> impl Iterator<Item = Window> {
+        (0..self.len()).step_by(WINDOW).map(|start| {
+            let all = start..self.len().min(start + WINDOW);
+            let owned: Vec<_> = self.owned.iter().map(|owned| both(owned, &all)).collect();
+            let size = owned.len();
+            let most = owned.iter().map(Range::len).max().unwrap_or(0);
+            let slices = if (most * size) as f64 <= EVEN * all.len() as f64 {
+                owned.clone()
+            } else {
+                let cut = |rank: usize| all.start + all.len() * rank / size;
+                (0..size).map(|rank| cut(rank)..cut(rank + 1)).collect()
+            };
+            Window { all, slices, owned }
+        })
+    }
+}
+
+/// A part of a group.
+struct Window {
+    all: Range<usize>,
+    /// By process: what it sums, or passes on.
+    slices: Vec<Range<usize>>,
+    /// By process: what it updates.
+    owned: Vec<Range<usize>>,
+}
+
+/// What two ranges have in common.
+fn both(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
+    let start = a.start.max(b.start);
+    start..a.end.min(b.end).max(start)
+}
+
+/// How many numbers each of some ranges has in common with another.
+fn shared(ranges: &[Range<usize>], with: &Range<usize>) -> Vec<usize> {
+    ranges.iter().map(|range| both(range, with).len()).collect()
+}
+
+fn lengths(ranges: &[Range<usize>]) -> Vec<usize> {
+    ranges.iter().map(Range::len).collect()
+}
+
+impl Window {
+    /// From every process's numbers of the window to the sums of those that this process updates.
+    fn sum(&self, team: &dyn Team, numbers: &[f32]) -> Result<Vec<f32>> {
+        let own = &self.slices[team.rank()];
+        let mut rows = swap(team, numbers, &lengths(&self.slices), &vec![own.len(); team.size()])?;
+        sum_rows(&mut rows, own.len());
+        rows.truncate(own.len());
+        if self.slices == self.owned {
+            return Ok(rows);
+        }
+        swap(team, &rows, &shared(&self.owned, own), &shared(&self.slices, &self.owned[team.rank()]))
+    }
+
+    /// From the numbers that this process updates to all of the window.
+    fn spread(&self, team: &dyn Team, numbers: Vec<f32>) -> Result<Vec<f32>> {
+        let own = &self.slices[team.rank()];
+        let slice = match self.slices == self.owned {
+            true => numbers,
+            false => swap(
+                team,
+                &numbers,
+                &shared(&self.slices, &self.owned[team.rank()]),
+                &shared(&self.owned, own),
+            )?,
+        };
+        swap(team, &slice.repeat(team.size()), &vec![own.len(); team.size()], &lengths(&self.slices))
+    }
+}
+
+fn swap(team: &dyn Team, numbers: &[f32], to: &[usize], from: &[usize]) -> Result<Vec<f32>> {
+    team.swap(numbers, to, from).map_err(Error::Team)
 }
 
 impl<'a> Sharing<'a> {
@@ -33,7 +148,12 @@ impl<'a> Sharing<'a> {
     ///
     /// # Errors
     /// When the number of processes does not divide the number of parts.
-    pub(super) fn new(team: &'a dyn Team, num_parts: Option<usize>, parameters: &Parameters) -> Result<Self> {
+    pub(super) fn new(
+        team: &'a dyn Team,
+        num_parts: Option<usize>,
+        parameters: &Parameters,
+        groups: &[Vec<String>],
+    ) -> Result<Self> {
         let size = team.size();
         let num_parts = num_parts.unwrap_or(size);
         if !num_parts.is_multiple_of(size) || (num_parts > size && !num_parts.is_power_of_two()) {
@@ -51,7 +171,8 @@ impl<'a> Sharing<'a> {
             held[least] += tensor.numel();
             owners.insert(name.to_owned(), (least, tensor.size()));
         }
-        Ok(Self { team, num_parts, owners, device: parameters.device() })
+        let groups = groups.iter().map(|names| Group::new(names, &owners, size)).collect();
+        Ok(Self { team, num_parts, owners, groups, device: parameters.device() })
     }
 
     /// Whether this process updates a parameter.
@@ -67,49 +188,62 @@ impl<'a> Sharing<'a> {
         (first..first + each).map(|part| (part as u64, all[part])).collect()
     }
 
-    /// The sum over all processes of the gradients of the parameters that this one updates.
-    pub(super) fn summed(&self, gradients: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    /// What `differentiate` gives as loss, and the sums over all processes of the gradients that it hands on, as far as this one
+    /// updates their parameters. They are exchanged while it goes on.
+    pub(super) fn summed(
+        &self,
+        differentiate: impl FnOnce(&mut Ready<'_>) -> Result<f64>,
+    ) -> Result<StepGradients> {
         if self.team.is_alone() {
-            return Ok(gradients);
+            return StepGradients::of(differentiate);
         }
+        let (ready, found) = sync_channel(WAITING);
+        std::thread::scope(|scope| {
+            let exchange = std::thread::Builder::new().name("exchange".to_owned());
+            let exchange = exchange.spawn_scoped(scope, || self.exchanged(found));
+            let exchange = exchange.map_err(|e| Error::Invalid(format!("cannot start a thread: {e}")))?;
+            let loss = differentiate(&mut |found| {
+                ready.send(found).map_err(|_| Error::Invalid("gradients cannot be exchanged".to_owned()))
+            });
+            drop(ready);
+            // Where it failed, that is why nothing can be handed on.
+            let of = exchange.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok(StepGradients { loss: loss?, of })
+        })
+    }
+
+    /// The sums of the gradients that this process is to have, of groups that come in turn.
+    fn exchanged(&self, found: Receiver<Vec<(String, Tensor)>>) -> Result<BTreeMap<String, Tensor>> {
         let _guard = tch::no_grad_guard();
         let mut own = BTreeMap::new();
-        for owner in 0..self.team.size() {
-            let mut flat = Vec::new();
-            for (name, shape) in self.of(owner) {
-                match gradients.get(name) {
-                    Some(grad) => push(&mut flat, grad)?,
+        for (group, found) in self.groups.iter().zip(found) {
+            let mut found: BTreeMap<String, Tensor> = found.into_iter().collect();
+            let mut flat = Vec::with_capacity(group.len());
+            for (name, shape) in &group.parameters {
+                match found.remove(name) {
+                    Some(grad) => push(&mut flat, &grad)?,
                     // Nothing weighs anything in what this process has of the step.
                     None => flat.resize(flat.len() + numel(shape), 0.0),
                 }
             }
-            let mut sum = Vec::with_capacity(if self.team.rank() == owner { flat.len() } else { 0 });
-            for piece in flat.chunks(PIECE) {
-                let mut rows = self.team.gather(owner, piece).map_err(Error::Team)?;
-                if self.team.rank() == owner {
-                    sum_rows(&mut rows, piece.len());
-                    sum.extend_from_slice(&rows[..piece.len()]);
-                }
+            let mut sum = Vec::with_capacity(group.owned[self.team.rank()].len());
+            for window in group.windows() {
+                sum.extend(window.sum(self.team, &flat[window.all.clone()])?);
             }
-            if self.team.rank() == owner {
-                for (name, tensor) in tensors(&sum, self.of(owner)) {
-                    own.insert(name.to_owned(), tensor?.f_to_device(self.device)?);
-                }
+            for (name, tensor) in tensors(&sum, self.own(group)) {
+                own.insert(name.to_owned(), tensor?.f_to_device(self.device)?);
             }
         }
         Ok(own)
     }
 
     /// Loss of the step and norm of its gradient, from every process's share of them: the same bits whoever has which.
-    pub(super) fn loss_and_norm(
-        &self,
-        loss: f64,
-        gradients: &BTreeMap<String, Tensor>,
-    ) -> Result<(f64, f64)> {
+    pub(super) fn loss_and_norm(&self, gradients: &StepGradients) -> Result<(f64, f64)> {
+        let StepGradients { loss, of: gradients } = gradients;
         let tensors: Vec<Tensor> = gradients.values().map(Tensor::shallow_clone).collect();
         let own = native::norms(&tensors)?;
         if self.team.is_alone() {
-            return Ok((loss, native::norm_of_norms(&own)?));
+            return Ok((*loss, native::norm_of_norms(&own)?));
         }
         let mut said = loss.to_le_bytes().to_vec();
         let own: BTreeMap<&String, f32> = gradients.keys().zip(own).collect();
@@ -137,20 +271,19 @@ impl<'a> Sharing<'a> {
             return Ok(());
         }
         let _guard = tch::no_grad_guard();
-        for owner in 0..self.team.size() {
-            let is_own = self.team.rank() == owner;
-            let mut flat = Vec::new();
-            for (name, shape) in self.of(owner) {
-                match is_own {
-                    true => push(&mut flat, parameters.get(name))?,
-                    false => flat.resize(flat.len() + numel(shape), 0.0),
-                }
+        for group in &self.groups {
+            let mut own = Vec::with_capacity(group.owned[self.team.rank()].len());
+            for (name, _) in self.own(group) {
+                push(&mut own, parameters.get(name))?;
             }
-            for piece in flat.chunks_mut(PIECE) {
-                self.team.broadcast(owner, piece).map_err(Error::Team)?;
+            let (mut own, mut flat) = (own.into_iter(), Vec::with_capacity(group.len()));
+            for window in group.windows() {
+                let numbers = own.by_ref().take(window.owned[self.team.rank()].len()).collect();
+                flat.extend(window.spread(self.team, numbers)?);
             }
-            if !is_own {
-                for (name, tensor) in tensors(&flat, self.of(owner)) {
+            let all = group.parameters.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
+            for (name, tensor) in tensors(&flat, all) {
+                if !self.owns(name) {
                     parameters.get(name).shallow_clone().f_copy_(&tensor?)?;
                 }
             }
@@ -173,13 +306,24 @@ impl<'a> Sharing<'a> {
         }
         let layouts: Vec<BTreeMap<String, Vec<i64>>> =
             (0..self.team.size()).map(|rank| optimizer.layout(&|name| self.owners[name].0 == rank)).collect();
-        let lengths = layouts.iter().map(|layout| layout.values().map(|shape| numel(shape)).sum());
-        flat.resize(lengths.max().unwrap_or(0), 0.0);
+        let lengths: Vec<usize> =
+            layouts.iter().map(|layout| layout.values().map(|shape| numel(shape)).sum()).collect();
         let mut columns: Vec<Vec<f32>> = vec![Vec::new(); self.team.size()];
-        for piece in flat.chunks(PIECE) {
-            let rows = self.team.gather(0, piece).map_err(Error::Team)?;
-            for (column, row) in columns.iter_mut().zip(rows.chunks(piece.len())) {
-                column.extend_from_slice(row);
+        for start in (0..lengths.iter().copied().max().unwrap_or(0)).step_by(WINDOW) {
+            let window = |rank: usize| start.min(lengths[rank])..lengths[rank].min(start + WINDOW);
+            let own = window(self.team.rank());
+            // All to the leader.
+            let (mut to, mut from) = (vec![0; self.team.size()], vec![0; self.team.size()]);
+            to[0] = own.len();
+            if self.team.is_leader() {
+                from = (0..self.team.size()).map(|rank| window(rank).len()).collect();
+            }
+            let taken = swap(self.team, &flat[own], &to, &from)?;
+            let mut taken = taken.as_slice();
+            for (column, &count) in columns.iter_mut().zip(&from) {
+                let (own, rest) = taken.split_at(count);
+                column.extend_from_slice(own);
+                taken = rest;
             }
         }
         if !self.team.is_leader() {
@@ -196,11 +340,10 @@ impl<'a> Sharing<'a> {
         Ok(Some(state))
     }
 
-    /// Names and shapes of the parameters that a process updates, in the order of names.
-    fn of(&self, rank: usize) -> impl Iterator<Item = (&str, &[i64])> {
-        let all = self.owners.iter();
-        all.filter(move |(_, (owner, _))| *owner == rank)
-            .map(|(name, (_, shape))| (name.as_str(), shape.as_slice()))
+    /// Names and shapes of the parameters of a group that this process updates.
+    fn own<'g>(&self, group: &'g Group) -> impl Iterator<Item = (&'g str, &'g [i64])> {
+        let all = group.parameters.iter().filter(|(name, _)| self.owns(name));
+        all.map(|(name, shape)| (name.as_str(), shape.as_slice()))
     }
 }
 
@@ -259,7 +402,7 @@ fn equal_parts(examples: &[Example], num_parts: usize) -> Vec<&[Example]> {
 
 /// Makes the first row the sum of all: of the sums of both halves.
 fn sum_rows(rows: &mut [f32], width: usize) {
-    let num_rows = rows.len() / width;
+    let num_rows = rows.len().checked_div(width).unwrap_or(0);
     if num_rows < 2 {
         return;
     }
@@ -279,23 +422,6 @@ fn sum_halves(numbers: &mut [f64]) -> f64 {
         many => {
             let (first, second) = many.split_at_mut(many.len() / 2);
             sum_halves(first) + sum_halves(second)
-        }
-    }
-}
-
-/// The gradients of parts, summed as [`sum_rows`] sums those of processes.
-pub(super) fn sum_parts<'e>(
-    parts: &[(u64, &'e [Example])],
-    differentiate: &dyn Fn(u64, &'e [Example]) -> Result<StepGradients>,
-) -> Result<StepGradients> {
-    match parts {
-        [] => Ok(StepGradients::default()),
-        [(part, examples)] => differentiate(*part, examples),
-        many => {
-            let (first, second) = many.split_at(many.len() / 2);
-            let mut sum = sum_parts(first, differentiate)?;
-            sum.add(sum_parts(second, differentiate)?)?;
-            Ok(sum)
         }
     }
 }

@@ -141,13 +141,15 @@ fn differentiation(parameters: &Parameters, dims: Dims) -> Differentiation<'_> {
     let rotary = Rotary::new(&dims, Device::Cpu).unwrap();
     let dropout = (0.0, RootSeed(1));
     let kind = Kind::Float;
-    Differentiation { parameters, dims, rotary, most_tokens: None, kind, recompute: false, dropout }
+    let groups = groups(parameters, dims.layers);
+    Differentiation { parameters, groups, dims, rotary, most_tokens: None, kind, recompute: false, dropout }
 }
 
 impl Differentiation<'_> {
     /// A whole step by one process.
     fn of_step(&self, step: u64, examples: &[Example]) -> Result<StepGradients> {
-        self.of_part([step, 0], examples, counts(step, examples, &self.dims)?.total_weight)
+        let total_weight = counts(step, examples, &self.dims)?.total_weight;
+        StepGradients::of(|ready| self.of_parts(step, &[(0, examples)], total_weight, ready))
     }
 }
 
