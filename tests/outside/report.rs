@@ -161,14 +161,11 @@ fn open(browser: &Path, page: &Path, arguments: &[&str]) -> (String, Vec<String>
 /// Luminance of a screenshot's corner, 0 to 255, and how many colours it has.
 fn seen(screenshot: &Path) -> (u32, usize) {
     let file = BufReader::new(File::open(screenshot).expect("a screenshot"));
-    let mut reader = png::Decoder::new(file).read_info().expect("it is a PNG");
-    let mut bytes = vec![0; reader.output_buffer_size().expect("it fits into memory")];
-    let frame = reader.next_frame(&mut bytes).expect("it is whole");
-    let width = frame.color_type.samples();
-    let pixels: Vec<[u8; 3]> = bytes[..frame.buffer_size()]
-        .chunks_exact(width)
-        .map(|pixel| [pixel[0], pixel[1], pixel[2]])
-        .collect();
+    let mut decoder = zune_png::PngDecoder::new(file);
+    let bytes = decoder.decode_raw().expect("it is a whole PNG");
+    let width = decoder.colorspace().expect("it was read").num_components();
+    let pixels: Vec<[u8; 3]> =
+        bytes.chunks_exact(width).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let luminance = pixels[0].iter().map(|part| u32::from(*part)).sum::<u32>() / 3;
     let colours: std::collections::HashSet<[u8; 3]> = pixels.into_iter().collect();
     (luminance, colours.len())
