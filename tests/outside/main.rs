@@ -43,7 +43,7 @@ fn a_new_plugin_of_every_slot_builds_keeps_its_contract_and_runs() {
     // Library tests only: tests of other kinds would link every program first.
     cargo(&folder, &["test", "--lib"]);
     cargo(&folder, &["build", "--bins"]);
-    for name in &crates {
+    let try_out = |name: &String| {
         let readme = fs::read_to_string(folder.join(name).join("README.md")).expect("it has a README");
         let mut wanted = commands(&readme, "cargo run -- ");
         assert!(wanted.iter().any(|arguments| arguments[0] == "run"), "{name} shows how to run it");
@@ -54,7 +54,14 @@ fn a_new_plugin_of_every_slot_builds_keeps_its_contract_and_runs() {
         for arguments in wanted {
             run(&folder.join(name), name, &arguments);
         }
-    }
+    };
+    // Each takes one thread.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for some in crates.chunks(crates.len().div_ceil(at_once)) {
+            scope.spawn(move || some.iter().for_each(try_out));
+        }
+    });
 }
 
 #[test]

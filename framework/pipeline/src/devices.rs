@@ -112,7 +112,7 @@ pub struct TrainingMemory {
     /// All weights.
     pub weights: f64,
     /// The gradient of every weight; only of those that the device updates, and of what is on its way, where several compute a
-    /// step and each in one part.
+    /// step and each in one part; twice where a step is computed in several parts, as measured.
     pub gradients: f64,
     /// The device's share of what the optimizer keeps.
     pub optimizer: f64,
@@ -140,10 +140,11 @@ impl TrainingMemory {
         let parts = own.div_ceil(at_once);
         let group = largest_group(model, vocab_size);
         let (gradients, exchange) = match (num_processes > 1, parts > 1) {
-            (false, _) => (weights, 0.0),
+            (false, false) => (weights, 0.0),
+            (false, true) => (2.0 * weights, 0.0),
             // A group is made, one waits, and one is exchanged.
             (true, false) => (weights.min(weights / n + 3.0 * group), group + 2.0 * WINDOW.min(group)),
-            (true, true) => (weights, group + 2.0 * WINDOW.min(group)),
+            (true, true) => (2.0 * weights, group + 2.0 * WINDOW.min(group)),
         };
         let [d, m, k] = [model.hidden_size, model.intermediate_size, model.head_dim].map(|size| size as f64);
         let [h, g, layers] = [model.num_heads, model.num_kv_heads, model.num_layers].map(|size| size as f64);
@@ -307,13 +308,13 @@ mod tests {
         assert!(memory(&twice, 1).activations < whole.activations / 3.0);
         let parts = ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
         let parts = memory(&parts, 1);
-        assert!(parts.activations < whole.activations / 20.0 && parts.gradients == whole.gradients);
+        assert!(parts.activations < whole.activations / 20.0 && parts.gradients == 2.0 * whole.gradients);
         // Of several processes, each keeps what it updates, but for sums of parts that are not complete.
         let execution =
             ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
         let [few, many] = [4, 64].map(|n| memory(&execution, n));
-        assert_eq!((few.gradients, few.tokens_at_once), (4.0 * model().num_parameters(1000) as f64, 1 << 14));
-        assert!(many.gradients < 0.5 * few.gradients);
+        assert_eq!((few.gradients, few.tokens_at_once), (8.0 * model().num_parameters(1000) as f64, 1 << 14));
+        assert!(many.gradients < 0.25 * few.gradients);
     }
 
     #[test]
