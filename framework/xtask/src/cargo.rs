@@ -53,7 +53,7 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
 }
 
 /// Has clippy compile our own code, as `cargo clippy` has it check it, with warnings as errors. A check of its own would go through
-/// all dependencies once more, a quarter of the time that a cold build takes.
+/// all dependencies once more.
 fn linting(command: &mut Command) -> Result<&mut Command> {
     let output = Command::new("rustc").args(["--print", "sysroot"]).output();
     let output = output.map_err(|e| format!("cannot run rustc: {e}.\n  Is the Rust tool chain on PATH?"))?;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use sbp_core::Cost;
 use sbp_plugin::ports::Precision;
-use sbp_plugin::slots::tracker::MetricPoint;
 use sbp_plugin::{Selected, slots};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -108,7 +107,7 @@ impl<'a> Dynamics<'a> {
             })?;
             study.led(|study| {
                 let now = self.measure(study, &checkpoint, outcome.summary(), seed, &label)?;
-                track(study, &arm, seed, &now.point);
+                evaluate::track(study, (&arm, seed), &now.point);
                 measured.push(now);
                 files::write_lines(&log, &measured)?;
                 remove(&checkpoint)
@@ -147,22 +146,6 @@ impl<'a> Dynamics<'a> {
         };
         Ok(Measurement { point, cost: evaluation.cost })
     }
-}
-
-/// Tells the trackers, as of the scores in the end.
-fn track(study: &mut Study<'_>, arm: &str, seed: u64, point: &CurvePoint) {
-    let values: Vec<(&str, f64)> =
-        point.metrics.iter().map(|(metric, value)| (metric.as_str(), *value)).collect();
-    let CurvePoint { step, tokens, .. } = *point;
-    study.watch.metrics(&MetricPoint {
-        stage: "evaluate",
-        arm,
-        seed,
-        round: None,
-        step,
-        tokens,
-        values: &values,
-    });
 }
 
 /// The checkpoint that is scored after so many steps.

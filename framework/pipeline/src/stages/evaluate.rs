@@ -18,6 +18,7 @@ use super::corpus::CorpusData;
 use super::tokenize::Tokens;
 use super::{Study, failed, train};
 use crate::evaluation::harness;
+use crate::report::curves::CurvePoint;
 use crate::store::Artifact;
 use crate::together::each_piece;
 use crate::watch::Progress;
@@ -220,16 +221,27 @@ pub(crate) fn make(
         files::write_json(&folder.join("scores.json"), &Scores { scores, ledger, tasks, evaluators })
     })?;
     let scores: Scores = files::read_json(&artifact.file("scores.json"))?;
+    let point = CurvePoint {
+        step: trained.steps,
+        tokens: trained.cost.tokens,
+        flops: trained.cost.flops,
+        metrics: scores.values(),
+    };
+    track(study, (arm, seed), &point);
+    Ok((artifact, scores))
+}
+
+/// Tells the trackers what a model of an arm scored.
+pub(super) fn track(study: &mut Study<'_>, (arm, seed): (&str, u64), point: &CurvePoint) {
     let values: Vec<(&str, f64)> =
-        scores.scores.iter().map(|score| (score.metric.as_str(), score.value())).collect();
+        point.metrics.iter().map(|(metric, value)| (metric.as_str(), *value)).collect();
     study.watch.metrics(&MetricPoint {
         stage: "evaluate",
         arm,
         seed,
         round: None,
-        step: trained.steps,
-        tokens: trained.cost.tokens,
+        step: point.step,
+        tokens: point.tokens,
         values: &values,
     });
-    Ok((artifact, scores))
 }

@@ -106,7 +106,7 @@ fn run_as(
     team: &dyn Team,
     setting: &Setting<'_>,
     folder: &Path,
-    watch: &mut Watch,
+    observer: &mut dyn TrainObserver,
 ) -> sbp_plugin::Result<TrainOutcome> {
     let job = TrainJob {
         model: &setting.model,
@@ -128,7 +128,7 @@ fn run_as(
         dropout: (setting.dropout, RootSeed(1)),
         checkpoint_every_secs: setting.checkpoint_every_secs,
         keep_checkpoints: &setting.keep_checkpoints,
-        observer: watch,
+        observer,
     };
     train(job, Device::Cpu, team)
 }

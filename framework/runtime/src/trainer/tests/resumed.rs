@@ -71,29 +71,7 @@ fn checkpoints_are_written_by_the_clock_and_survive_a_kill() {
         }
     }
     let killed = std::panic::catch_unwind(|| {
-        let job = TrainJob {
-            model: &every_step.model,
-            vocab_size: 50,
-            start: every_step.start.clone(),
-            optimizer: &Tested::AdamW,
-            peak_lr: 1e-2,
-            max_grad_norm: Some(1.0),
-            schedule: &Linear,
-            num_steps: 20,
-            schedule_steps: 20,
-            batches: &mut Repeated,
-            identity: Fingerprint::of_bytes(b"job"),
-            folder: folder.path(),
-            gradient_parts: None,
-            tokens_per_microbatch: None,
-            recompute_activations: false,
-            precision: Precision::Fp32,
-            dropout: (0.0, RootSeed(1)),
-            checkpoint_every_secs: 0.0,
-            keep_checkpoints: &KeepCheckpoints::default(),
-            observer: &mut Kill(12),
-        };
-        train(job, Device::Cpu, &Solo::default()).map_err(|error| error.to_string())
+        run_as(&Solo::default(), &every_step, folder.path(), &mut Kill(12)).map_err(|error| error.to_string())
     });
     assert!(killed.is_err());
     let mut watch = Watch::default();
