@@ -100,8 +100,21 @@ pub(crate) fn read_some_tensors(
         };
         let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         tensors.insert(name.to_owned(), Tensor::f_from_data_size(view.data(), &shape, kind)?);
+        let_go(&bytes, view.data());
     }
     Ok(tensors)
+}
+
+/// Has pages of a mapped file no longer count as this process's memory, where the system knows how.
+fn let_go(map: &memmap2::Mmap, part: &[u8]) {
+    #[cfg(unix)]
+    {
+        let start = part.as_ptr() as usize - map.as_ptr() as usize;
+        #[expect(unsafe_code, reason = "a model that is opened would take its memory twice")]
+        // SAFETY: what is read of these pages later comes from the file again, since nothing was written to them.
+        let _advice =
+            unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, part.len()) };
+    }
 }
 
 /// Writes a value as indented JSON.
