@@ -363,10 +363,36 @@ pub fn pairs(
     options: &Options<'_>,
     num_samples: usize,
 ) -> Result<FoundPairs> {
-    let folder = RunFolder::of(options.home, plan);
-    folder.begin(plan)?;
-    let mut trackers = Trackers::of(plan, options.home, reporter);
-    let watch = Watch::new(reporter, &mut trackers, &folder.events());
+    let team = runtime.team();
+    let reporter = &mut Together { reporter, team: team.as_ref() };
+    let outcome = pairs_together(plan, runtime, reporter, options, num_samples);
+    give_up(team.as_ref(), outcome.as_ref().err());
+    outcome
+}
+
+fn pairs_together(
+    plan: &Plan,
+    runtime: &mut dyn Runtime,
+    reporter: &mut dyn Reporter,
+    options: &Options<'_>,
+    num_samples: usize,
+) -> Result<FoundPairs> {
+    let (team, folder) = (runtime.team(), RunFolder::of(options.home, plan));
+    let mut trackers = None;
+    let _alone = match team.is_leader() {
+        true => {
+            let alone = folder.alone(reporter)?;
+            folder.begin(plan)?;
+            trackers = Some(Trackers::of(plan, options.home, reporter));
+            Some(alone)
+        }
+        false => None,
+    };
+    together::same_folder(team.as_ref(), options.home)?;
+    let watch = match &mut trackers {
+        Some(trackers) => Watch::new(reporter, trackers, &folder.events()),
+        None => Watch::by(reporter),
+    };
     let mut study = Study::new(plan, options.home, &folder, runtime, watch);
     let method = plan.synthesis().map_err(failed("plan"))?;
     let seed = plan.recipe.recipe.seeds[0];

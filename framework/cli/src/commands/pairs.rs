@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sbp_pipeline::{FoundPairs, Options, Reporter as _, home_of};
+use sbp_pipeline::{FoundPairs, Options, Reporter as _, RunFolder, home_of};
 use sbp_plugin::engine::Engine;
-use sbp_plugin::team::Solo;
+use sbp_plugin::team::Team;
 use sbp_recipe::Plan;
 use serde_json::{Value, json};
 
-use super::run::{folder_of_recipe, home_from_env, ready};
+use super::run::{folder_of_recipe, home_from_env, joined, listen, quietly, ready, told};
 use crate::args::PairsArgs;
 use crate::exit::{Done, Failure};
 use crate::handover;
@@ -27,10 +27,27 @@ pub(crate) fn run(args: &PairsArgs, engine: &dyn Engine) -> Result<Done, Failure
     overrides.sets.extend(args.device.iter().map(|device| format!("execution.device=\"{device}\"")));
     let plan = Plan::new(sbp_recipe::load(&args.recipe.recipe, &overrides)?);
     let home = home_of(&args.recipe.recipe, home_from_env());
-    let (mut runtime, mut screen) = ready(&plan, engine, args.recipe.json, Arc::new(Solo::default()))?;
     let elapsed = || started.elapsed();
     let options = Options { home: &home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &elapsed };
-    let found = sbp_pipeline::pairs(&plan, &mut *runtime, &mut screen, &options, args.show)?;
+    let team = joined(engine, &RunFolder::of(&home, &plan))?;
+    let outcome = match team.is_leader() {
+        true => lead(args, &plan, engine, &options, Arc::clone(&team)),
+        false => quietly(&plan, engine, Arc::clone(&team), &listen()?, |runtime, reporter| {
+            sbp_pipeline::pairs(&plan, runtime, reporter, &options, 0).map(|_| ())
+        }),
+    };
+    told(&*team, outcome)
+}
+
+fn lead(
+    args: &PairsArgs,
+    plan: &Plan,
+    engine: &dyn Engine,
+    options: &Options<'_>,
+    team: Arc<dyn Team>,
+) -> Result<Done, Failure> {
+    let (mut runtime, mut screen) = ready(plan, engine, args.recipe.json, team)?;
+    let found = sbp_pipeline::pairs(plan, &mut *runtime, &mut screen, options, args.show)?;
     if args.recipe.json {
         say(json!({"pairs": found.path, "summary": found.summary, "samples": found.samples}));
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sbp_pipeline::report::Format;
-use sbp_pipeline::{Options, Quiet, Reporter as _, RunFolder, home_of};
+use sbp_pipeline::{Options, Quiet, Reporter, RunFolder, home_of};
 use sbp_plugin::engine::Engine;
 use sbp_plugin::ports::Runtime;
 use sbp_plugin::team::Team;
@@ -27,9 +27,8 @@ pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> 
     let (folder, outcome) = match plans(args) {
         Ok(plans) => {
             let folder = folder_of(&home, &plans);
-            let work = folder.path.file_name().unwrap_or_default().to_string_lossy();
-            let outcome = match engine.join(&work) {
-                Err(error) => Err(Failure::Other(error.to_string())),
+            let outcome = match joined(engine, &folder) {
+                Err(failure) => Err(failure),
                 Ok(team) if team.is_leader() => {
                     told(&*team, run_to_table(args, &plans, &home, engine, Arc::clone(&team)))
                 }
@@ -45,8 +44,14 @@ pub(crate) fn run(args: &RunArgs, engine: &dyn Engine) -> Result<Done, Failure> 
     outcome
 }
 
+/// The processes that do this work together.
+pub(crate) fn joined(engine: &dyn Engine, folder: &RunFolder) -> Result<Arc<dyn Team>, Failure> {
+    let work = folder.path.file_name().unwrap_or_default().to_string_lossy();
+    engine.join(&work).map_err(|error| Failure::Other(error.to_string()))
+}
+
 /// Tells the other processes what failed beside the run itself, which they cannot know.
-fn told(team: &dyn Team, outcome: Result<Done, Failure>) -> Result<Done, Failure> {
+pub(crate) fn told(team: &dyn Team, outcome: Result<Done, Failure>) -> Result<Done, Failure> {
     if let Err(Failure::Other(reason)) = &outcome {
         team.fail(reason);
     }
@@ -119,26 +124,35 @@ fn follow(
     engine: &dyn Engine,
     team: Arc<dyn Team>,
 ) -> Result<Done, Failure> {
-    let execution = &plans[0].recipe.execution;
-    let num_threads = execution.num_threads.and_then(NonZeroUsize::new);
-    let rank = team.rank();
-    let opened = engine.runtime(&execution.device, num_threads, team);
-    let mut runtime = opened.map_err(|error| Failure::Other(error.to_string()))?.runtime;
     let mut stop = listen()?;
     if let Some(limit) = args.stop_after {
         stop.set_after(limit.into());
     }
-    let mut quiet = Quiet(|| stop.is_set());
     let options =
         Options { home, recipe_folder: folder_of_recipe(&args.recipe), elapsed: &|| Duration::ZERO };
-    for plan in plans {
-        sbp_pipeline::follow(plan, &mut *runtime, &mut quiet, &options)
-            .map_err(|error| Failure::Follower { rank, error })?;
-    }
+    quietly(&plans[0], engine, team, &stop, |runtime, reporter| {
+        plans.iter().try_for_each(|plan| sbp_pipeline::follow(plan, runtime, reporter, &options))
+    })
+}
+
+/// Does what another process leads, with the runtime that a plan asks for, and shows nothing.
+pub(crate) fn quietly(
+    plan: &Plan,
+    engine: &dyn Engine,
+    team: Arc<dyn Team>,
+    stop: &StopFlag,
+    work: impl FnOnce(&mut dyn Runtime, &mut dyn Reporter) -> Result<(), sbp_pipeline::Error>,
+) -> Result<Done, Failure> {
+    let execution = &plan.recipe.execution;
+    let num_threads = execution.num_threads.and_then(NonZeroUsize::new);
+    let rank = team.rank();
+    let opened = engine.runtime(&execution.device, num_threads, team);
+    let mut runtime = opened.map_err(|error| Failure::Other(error.to_string()))?.runtime;
+    work(&mut *runtime, &mut Quiet(|| stop.is_set())).map_err(|error| Failure::Follower { rank, error })?;
     Ok(Done::Fully)
 }
 
-fn listen() -> Result<StopFlag, Failure> {
+pub(crate) fn listen() -> Result<StopFlag, Failure> {
     StopFlag::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))
 }
 
