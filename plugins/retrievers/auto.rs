@@ -55,6 +55,10 @@ fn choose(num_documents: usize, is_on_gpu: bool) -> (Selected<slots::Retriever>,
 }
 
 impl Retriever for AutoRetriever {
+    fn is_exact_search(&self, num_documents: usize, is_on_gpu: bool) -> bool {
+        choose(num_documents, is_on_gpu).0.kind() == ExactConfig::KIND
+    }
+
     fn is_approximate(&self) -> bool {
         self.chosen.as_ref().is_some_and(|retriever| retriever.is_approximate())
     }

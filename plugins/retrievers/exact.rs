@@ -28,6 +28,10 @@ register!(slots::Retriever => ExactConfig);
 struct ExactRetriever;
 
 impl Retriever for ExactRetriever {
+    fn is_exact_search(&self, _: usize, _: bool) -> bool {
+        true
+    }
+
     fn search_flops(&self, num_documents: usize, dim: usize) -> Option<f64> {
         Some(2.0 * (num_documents as f64).powi(2) * dim as f64)
     }

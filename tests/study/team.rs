@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{answer, comparable_results, sbp_run, smoke};
+use super::{answer, comparable_results, sbp, sbp_run, smoke};
 
 /// The same bits whatever the number of processes; checkpoints often enough for a kill.
 const SAME_BITS: [&str; 8] = [
@@ -32,9 +32,13 @@ struct Processes(Vec<Child>);
 
 impl Processes {
     fn start(size: usize, home: &Path, extra: &[&str]) -> Self {
+        Self::start_each(size, || sbp_run(&smoke(), home, extra))
+    }
+
+    fn start_each(size: usize, command: impl Fn() -> Command) -> Self {
         let port = free_port().to_string();
         let start = |rank: usize| {
-            let mut command = sbp_run(&smoke(), home, extra);
+            let mut command = command();
             command
                 .env("RANK", rank.to_string())
                 .env("WORLD_SIZE", size.to_string())
@@ -62,7 +66,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Every file of every artifact with its hash, but for those that tell what machine it was made on.
+/// Every file of every artifact with its hash.
 fn artifacts(home: &Path) -> Vec<(String, Value)> {
     let pattern = format!("{}/store/*/*/DONE", home.display());
     let mut all: Vec<(String, Value)> = glob::glob(&pattern)
@@ -91,14 +95,33 @@ fn two_and_four_processes_make_what_one_makes_byte_by_byte() {
             assert_eq!(output.status.code(), outputs[0].status.code(), "rank {rank}: {}", said(output));
         }
         assert_eq!(comparable_results(&outputs[0]), expected);
-        for (found, expected) in artifacts(home.path()).iter().zip(&stored) {
-            assert_eq!(found, expected);
-        }
+        assert_eq!(artifacts(home.path()), stored);
         // One process speaks.
         for output in &outputs[1..] {
             assert_eq!((said(output).as_str(), output.stdout.len()), ("", 0));
         }
     }
+}
+
+#[test]
+fn processes_that_hold_a_share_of_the_rows_find_the_pairs_that_one_finds() {
+    // Three blocks of rows, the last not full.
+    let many = ["corpus.concepts=4000", "splits.pretrain_documents=9000", "splits.oracle_factor=1"];
+    let [alone, shared] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let pairs = |home: &Path| {
+        let mut command = sbp(home, &["pairs"]);
+        command.arg(smoke()).args(many.iter().flat_map(|set| ["--set", set]));
+        command.args(["--set", "execution.num_threads=1"]);
+        command
+    };
+    let output = pairs(alone.path()).output().expect("it starts");
+    assert!(output.status.success(), "{}", said(&output));
+    for output in Processes::start_each(3, || pairs(shared.path())).end() {
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let found = artifacts(shared.path());
+    assert!(found.iter().any(|(name, _)| name.starts_with("store/pair/")), "{found:?}");
+    assert_eq!(found, artifacts(alone.path()));
 }
 
 #[test]

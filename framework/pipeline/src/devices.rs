@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::preview::Preview;
 use crate::pricing::{H100_FLOPS, StagePrice};
+use crate::stages::pair::QUERIES_A_ROUND;
 
 /// Bytes of a weight, of its gradient, of a number that the optimizer keeps.
 const NUMBER: f64 = 4.0;
@@ -95,7 +96,7 @@ pub struct StageTime {
     pub times: u64,
     /// Seconds of computing.
     pub compute_secs: f64,
-    /// Seconds of exchanging gradients and weights, where it trains, as far as nothing is computed meanwhile.
+    /// Seconds of exchanging gradients and weights where it trains, rows where it searches, as far as nothing is computed meanwhile.
     pub exchange_secs: f64,
 }
 
@@ -112,7 +113,7 @@ pub struct TrainingMemory {
     /// All weights.
     pub weights: f64,
     /// The gradient of every weight; only of those that the device updates, and of what is on its way, where several compute a
-    /// step and each in one part; twice where a step is computed in several parts, as measured.
+    /// step and each in one part.
     pub gradients: f64,
     /// The device's share of what the optimizer keeps.
     pub optimizer: f64,
@@ -139,13 +140,16 @@ impl TrainingMemory {
         let at_once = execution.tokens_per_microbatch.map_or(own, |most| own.min(most as u64));
         let parts = own.div_ceil(at_once);
         let group = largest_group(model, vocab_size);
-        let (gradients, exchange) = match (num_processes > 1, parts > 1) {
-            (false, false) => (weights, 0.0),
-            (false, true) => (2.0 * weights, 0.0),
-            // A group is made, one waits, and one is exchanged.
-            (true, false) => (weights.min(weights / n + 3.0 * group), group + 2.0 * WINDOW.min(group)),
-            (true, true) => (2.0 * weights, group + 2.0 * WINDOW.min(group)),
+        let gradients = if parts > 1 {
+            // Sums of earlier parts, to which the last one's are added group by group.
+            weights + group
+        } else if num_processes > 1 {
+            // Besides those that stay, a group is made, one waits, and one is exchanged.
+            weights.min(weights / n + 3.0 * group)
+        } else {
+            weights
         };
+        let exchange = if num_processes > 1 { group + 2.0 * WINDOW.min(group) } else { 0.0 };
         let [d, m, k] = [model.hidden_size, model.intermediate_size, model.head_dim].map(|size| size as f64);
         let [h, g, layers] = [model.num_heads, model.num_kv_heads, model.num_layers].map(|size| size as f64);
         // Residual sum and normalised sum twice; projections before and after rotation; what attention gives; gate, up and
@@ -208,9 +212,12 @@ pub fn on_devices(plan: &Plan, preview: &Preview, devices: &Devices, presumed: P
         let own = (stage.tokens.unwrap_or(0) as f64 / steps / n).ceil();
         let parts =
             (own / recipe.execution.tokens_per_microbatch.map_or(own, |most| most as f64)).max(1.0).ceil();
-        let exchange_secs = match steps > 0.0 {
-            true => steps * exchange.secs(BACKWARD * compute_secs / steps / parts),
-            false => 0.0,
+        let exchange_secs = if steps > 0.0 {
+            steps * exchange.secs(BACKWARD * compute_secs / steps / parts)
+        } else if stage.stage == "pair" {
+            (handing_secs(stage.flops?, n, presumed.bytes_per_sec) - compute_secs).max(0.0)
+        } else {
+            0.0
         };
         Some(StageTime { stage: stage.stage.clone(), times: stage.times, compute_secs, exchange_secs })
     };
@@ -237,6 +244,14 @@ pub fn on_devices(plan: &Plan, preview: &Preview, devices: &Devices, presumed: P
         devices: devices.clone(),
         presumed,
     }
+}
+
+/// Seconds in which exact search of so many FLOPs hands its rows round: all of them but its own to each device, for every
+/// [`QUERIES_A_ROUND`] documents that it searches for.
+fn handing_secs(search_flops: f64, n: f64, bytes_per_sec: f64) -> f64 {
+    // Of 2 FLOPs, one number of one document and one number of another.
+    let numbers_a_round = search_flops / 2.0 / (n * QUERIES_A_ROUND as f64);
+    NUMBER * numbers_a_round * (1.0 - 1.0 / n) / bytes_per_sec
 }
 
 /// Seconds of a step's exchange.
@@ -308,13 +323,23 @@ mod tests {
         assert!(memory(&twice, 1).activations < whole.activations / 3.0);
         let parts = ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
         let parts = memory(&parts, 1);
-        assert!(parts.activations < whole.activations / 20.0 && parts.gradients == 2.0 * whole.gradients);
+        assert!(parts.activations < whole.activations / 20.0);
+        assert!(whole.gradients < parts.gradients && parts.gradients < 1.3 * whole.gradients);
         // Of several processes, each keeps what it updates, but for sums of parts that are not complete.
         let execution =
             ExecutionSection { tokens_per_microbatch: Some(1 << 14), ..ExecutionSection::default() };
         let [few, many] = [4, 64].map(|n| memory(&execution, n));
-        assert_eq!((few.gradients, few.tokens_at_once), (8.0 * model().num_parameters(1000) as f64, 1 << 14));
-        assert!(many.gradients < 0.25 * few.gradients);
+        assert_eq!((few.gradients, few.tokens_at_once), (parts.gradients, 1 << 14));
+        assert!(many.gradients < 0.5 * few.gradients);
+    }
+
+    #[test]
+    fn rows_are_handed_round_once_for_the_queries_of_a_round() {
+        // Every document of two devices in one round: a row goes to the other device, 4 bytes a number.
+        let (num_rows, dim) = (2.0 * QUERIES_A_ROUND as f64, 64.0);
+        let secs = handing_secs(2.0 * num_rows * num_rows * dim, 2.0, 1e9);
+        assert!((secs - 4.0 * num_rows * dim / 2.0 / 1e9).abs() < 1e-12);
+        assert_eq!(handing_secs(1e18, 1.0, 1e9), 0.0);
     }
 
     #[test]

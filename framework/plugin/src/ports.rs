@@ -184,6 +184,18 @@ pub enum Pooling {
     Cls,
 }
 
+/// Rows of a matrix, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Block<'a> {
+    /// Which row of the matrix is the first.
+    pub first: u32,
+    /// Row-major.
+    pub numbers: &'a [f32],
+}
+
+/// Where blocks are cut at multiples of so many rows, search in each gives the bits that search in all of them gives.
+pub const BLOCK_ROWS: usize = 4096;
+
 /// Blocked exact search: the k rows of greatest inner product.
 pub trait TopK {
     /// Whether it computes on a GPU.
@@ -196,6 +208,17 @@ pub trait TopK {
     /// # Errors
     /// When sizes do not fit together.
     fn top_k(&mut self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>>;
+    /// As [`Self::top_k`], for the rows of a block, of the rows of another: for matrices that are nowhere whole.
+    ///
+    /// # Errors
+    /// When sizes do not fit together.
+    fn top_k_within(
+        &mut self,
+        rows: Block<'_>,
+        dim: usize,
+        queries: Block<'_>,
+        k: usize,
+    ) -> Result<Vec<Vec<Neighbor>>>;
 }
 
 /// Where a model's weights start.

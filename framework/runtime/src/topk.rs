@@ -9,7 +9,7 @@
 use std::thread;
 
 use sbp_core::Neighbor;
-use sbp_plugin::ports::TopK;
+use sbp_plugin::ports::{BLOCK_ROWS, Block, TopK};
 use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ const QUERY_TILE: usize = 512;
 /// Queries that one passage over the rows serves.
 const QUERY_GROUP: usize = 8 * QUERY_TILE;
 /// Rows of a tile: few enough that its products are still in the cache when they are looked at.
-const ROW_TILE: usize = 4096;
+const ROW_TILE: usize = BLOCK_ROWS;
 
 /// Search on one device.
 pub(crate) struct BlockedTopK {
@@ -33,54 +33,86 @@ impl BlockedTopK {
         Self { device }
     }
 
-    fn search(&self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
-        let refuse = |what: String| Err(Error::Invalid(format!("search: {what}")));
-        if dim == 0 || !rows.len().is_multiple_of(dim) {
-            return refuse(format!("{} numbers are no rows of {dim}", rows.len()));
+    fn search(&self, rows: Rows<'_>, queries: &Queries<'_>, k: usize) -> Result<Vec<Vec<Neighbor>>> {
+        if k == 0 {
+            return Ok(vec![Vec::new(); queries.rows.len()]);
         }
-        let num_rows = rows.len() / dim;
-        if u32::try_from(num_rows).is_err() {
-            return refuse(format!("{num_rows} rows are more than can be numbered"));
+        if self.device == Device::Cpu {
+            rows.search_on_threads(queries, k)
+        } else {
+            rows.search(queries, k, self.device, offer_best)
         }
+    }
+
+    /// For rows picked from those that are searched, a group at a time.
+    fn search_picked(&self, rows: Rows<'_>, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
+        let num_rows = rows.len();
         if let Some(query) = queries.iter().find(|&&query| query as usize >= num_rows) {
             return refuse(format!("query row {query} is not among the {num_rows} rows"));
         }
-        if k == 0 {
-            return Ok(vec![Vec::new(); queries.len()]);
-        }
-        let rows = Rows { numbers: rows, dim };
         let mut found = Vec::with_capacity(queries.len());
         for group in queries.chunks(QUERY_GROUP) {
-            if self.device == Device::Cpu {
-                found.extend(rows.search_on_threads(group, k)?);
-            } else {
-                found.extend(rows.search(group, k, self.device, offer_best)?);
-            }
+            let picked: Vec<f32> =
+                group.iter().flat_map(|&query| rows.row(query as usize)).copied().collect();
+            found.extend(self.search(rows, &Queries { rows: group, numbers: &picked }, k)?);
         }
         Ok(found)
     }
 }
 
+fn refuse<T>(what: String) -> Result<T> {
+    Err(Error::Invalid(format!("search: {what}")))
+}
+
 /// What is searched, row-major.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
+    /// Which row the first is.
+    first: u32,
     numbers: &'a [f32],
     dim: usize,
 }
 
-impl Rows<'_> {
+/// What neighbors are searched for, row-major, and which rows they are.
+struct Queries<'a> {
+    rows: &'a [u32],
+    numbers: &'a [f32],
+}
+
+impl<'a> Rows<'a> {
+    fn of(block: Block<'a>, dim: usize) -> Result<Self> {
+        let Block { first, numbers } = block;
+        if dim == 0 || !numbers.len().is_multiple_of(dim) {
+            return refuse(format!("{} numbers are no rows of {dim}", numbers.len()));
+        }
+        let end = first as usize + numbers.len() / dim;
+        if u32::try_from(end).is_err() {
+            return refuse(format!("{end} rows are more than can be numbered"));
+        }
+        Ok(Self { first, numbers, dim })
+    }
+
+    fn len(self) -> usize {
+        self.numbers.len() / self.dim
+    }
+
+    fn row(self, index: usize) -> &'a [f32] {
+        &self.numbers[index * self.dim..][..self.dim]
+    }
+
     /// The queries shared out among as many threads as libtorch uses.
-    fn search_on_threads(self, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
+    fn search_on_threads(self, queries: &Queries<'_>, k: usize) -> Result<Vec<Vec<Neighbor>>> {
         let threads = tch::get_num_threads();
-        let share = queries.len().div_ceil(threads.max(1) as usize);
+        let share = queries.rows.len().div_ceil(threads.max(1) as usize).max(1);
         let found: Result<Vec<_>> = thread::scope(|scope| {
-            let search = |queries| {
+            let search = |(rows, numbers)| {
                 move || {
                     tch::set_num_threads(1);
-                    self.search(queries, k, Device::Cpu, offer_products)
+                    self.search(&Queries { rows, numbers }, k, Device::Cpu, offer_products)
                 }
             };
-            let running: Vec<_> = queries.chunks(share).map(|queries| scope.spawn(search(queries))).collect();
+            let shares = queries.rows.chunks(share).zip(queries.numbers.chunks(share * self.dim));
+            let running: Vec<_> = shares.map(|queries| scope.spawn(search(queries))).collect();
             running
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -92,23 +124,26 @@ impl Rows<'_> {
     }
 
     /// All queries in one thread, tile by tile. Rows are brought to the device once for all of them.
-    fn search(self, queries: &[u32], k: usize, device: Device, select: Select) -> Result<Vec<Vec<Neighbor>>> {
+    fn search(
+        self,
+        queries: &Queries<'_>,
+        k: usize,
+        device: Device,
+        select: Select,
+    ) -> Result<Vec<Vec<Neighbor>>> {
         let _guard = tch::no_grad_guard();
-        let mut tiles = queries
-            .chunks(QUERY_TILE)
-            .map(|tile| {
-                let mut picked = Vec::with_capacity(tile.len() * self.dim);
-                for &query in tile {
-                    picked.extend_from_slice(&self.numbers[query as usize * self.dim..][..self.dim]);
-                }
+        let tiles = queries.rows.chunks(QUERY_TILE).zip(queries.numbers.chunks(QUERY_TILE * self.dim));
+        let mut tiles = tiles
+            .map(|(tile, numbers)| {
                 let best: Vec<Best> = tile.iter().map(|&query| Best::new(query, k)).collect();
-                Ok((matrix(&picked, self.dim, device)?, best))
+                Ok((matrix(numbers, self.dim, device)?, best))
             })
             .collect::<Result<Vec<_>>>()?;
         for (index, rows) in self.numbers.chunks(ROW_TILE * self.dim).enumerate() {
             let rows_dr = matrix(rows, self.dim, device)?.f_transpose(0, 1)?;
             for (queries_qd, best) in &mut tiles {
-                select(best, (index * ROW_TILE) as u32, &product(queries_qd, &rows_dr)?)?;
+                let first = self.first + (index * ROW_TILE) as u32;
+                select(best, first, &product(queries_qd, &rows_dr)?)?;
             }
         }
         Ok(tiles.into_iter().flat_map(|(_, best)| best).map(Best::finish).collect())
@@ -127,7 +162,23 @@ impl TopK for BlockedTopK {
         queries: &[u32],
         k: usize,
     ) -> sbp_plugin::Result<Vec<Vec<Neighbor>>> {
-        Ok(self.search(rows, dim, queries, k)?)
+        Ok(self.search_picked(Rows::of(Block { first: 0, numbers: rows }, dim)?, queries, k)?)
+    }
+
+    fn top_k_within(
+        &mut self,
+        rows: Block<'_>,
+        dim: usize,
+        queries: Block<'_>,
+        k: usize,
+    ) -> sbp_plugin::Result<Vec<Vec<Neighbor>>> {
+        let (rows, queries) = (Rows::of(rows, dim)?, Rows::of(queries, dim)?);
+        let numbered: Vec<u32> = (queries.first..).take(queries.len()).collect();
+        let mut found = Vec::with_capacity(numbered.len());
+        for (group, numbers) in numbered.chunks(QUERY_GROUP).zip(queries.numbers.chunks(QUERY_GROUP * dim)) {
+            found.extend(self.search(rows, &Queries { rows: group, numbers }, k)?);
+        }
+        Ok(found)
     }
 }
 
@@ -266,7 +317,7 @@ mod tests {
         ) {
             let rows: Vec<f32> = values[..values.len() / dim * dim].iter().map(|&value| f32::from(value)).collect();
             let queries: Vec<u32> = (0..(rows.len() / dim) as u32).step_by(3).collect();
-            let found = BlockedTopK::new(Device::Cpu).search(&rows, dim, &queries, k).unwrap();
+            let found = BlockedTopK::new(Device::Cpu).top_k(&rows, dim, &queries, k).unwrap();
             for (&query, found) in queries.iter().zip(found) {
                 prop_assert_eq!(found, naive(&rows, dim, query, k));
             }
@@ -281,7 +332,9 @@ mod tests {
         let rows: Vec<f32> =
             (0..num_rows).map(|row| ((row * 7919) % 8209) as f32 + row as f32 * 1e-5).collect();
         let queries: Vec<u32> = (0..9).map(|query| query * 900).collect();
-        let rows = Rows { numbers: &rows, dim: 1 };
+        let picked: Vec<f32> = queries.iter().map(|&query| rows[query as usize]).collect();
+        let rows = Rows { first: 0, numbers: &rows, dim: 1 };
+        let queries = Queries { rows: &queries, numbers: &picked };
         for k in [1, 20, ROW_TILE + 5] {
             let found = rows.search(&queries, k, Device::Cpu, offer_best).unwrap();
             assert_eq!(found, rows.search_on_threads(&queries, k).unwrap());
@@ -293,16 +346,39 @@ mod tests {
         let num_rows = 4 * (QUERY_GROUP + 5);
         let rows: Vec<f32> = (0..num_rows).map(|row| ((row * 7919) % 1013) as f32).collect();
         let queries: Vec<u32> = (0..QUERY_GROUP as u32 + 5).map(|query| query * 4).collect();
-        let found = BlockedTopK::new(Device::Cpu).search(&rows, 1, &queries, 20).unwrap();
+        let found = BlockedTopK::new(Device::Cpu).top_k(&rows, 1, &queries, 20).unwrap();
         for place in [0, 7, QUERY_TILE, QUERY_TILE + 4, QUERY_GROUP, QUERY_GROUP + 4] {
             assert_eq!(found[place], naive(&rows, 1, queries[place], 20));
         }
     }
 
     #[test]
+    fn blocks_have_the_bits_of_the_whole() {
+        let (num_rows, dim, k) = (2 * BLOCK_ROWS + 37, 24, 9);
+        let rows = sbp_testkit::random_embeddings(num_rows, dim, 1).rows;
+        let mut search = BlockedTopK::new(Device::Cpu);
+        for queries in [0..500_u32, BLOCK_ROWS as u32..BLOCK_ROWS as u32 + 700] {
+            let numbers = &rows[queries.start as usize * dim..queries.end as usize * dim];
+            let block = Block { first: queries.start, numbers };
+            let queries: Vec<u32> = queries.collect();
+            let expected = search.top_k(&rows, dim, &queries, k).unwrap();
+            let mut found = vec![Vec::new(); queries.len()];
+            for (index, numbers) in rows.chunks(BLOCK_ROWS * dim).enumerate() {
+                let rows = Block { first: (index * BLOCK_ROWS) as u32, numbers };
+                let within = search.top_k_within(rows, dim, block, k).unwrap();
+                found.iter_mut().zip(within).for_each(|(all, within)| all.extend(within));
+            }
+            for (mut found, expected) in found.into_iter().zip(expected) {
+                sbp_plugin::slots::retriever::sort_neighbors(&mut found);
+                assert_eq!(found[..k], expected);
+            }
+        }
+    }
+
+    #[test]
     fn sizes_that_do_not_fit_are_an_error() {
         let search = |rows: &[f32], dim, queries: &[u32]| {
-            BlockedTopK::new(Device::Cpu).search(rows, dim, queries, 1).unwrap_err().to_string()
+            BlockedTopK::new(Device::Cpu).top_k(rows, dim, queries, 1).unwrap_err().to_string()
         };
         assert_eq!(search(&[1.0; 5], 2, &[0]), "search: 5 numbers are no rows of 2");
         assert_eq!(search(&[1.0; 4], 2, &[2]), "search: query row 2 is not among the 2 rows");

@@ -2,8 +2,8 @@
 
 use sbp_core::{Document, Neighbor, RootSeed};
 use sbp_plugin::Result;
-use sbp_plugin::ports::TopK;
-use sbp_plugin::slots::embedder::Embeddings;
+use sbp_plugin::ports::{Block, TopK};
+use sbp_plugin::slots::embedder::{Embeddings, inner_product};
 use sbp_plugin::slots::retriever::{Retriever, SearchContext, sort_neighbors};
 
 use crate::{TinyConfig, TinyCorpus};
@@ -14,25 +14,42 @@ pub struct NaiveTopK;
 
 impl TopK for NaiveTopK {
     fn top_k(&mut self, rows: &[f32], dim: usize, queries: &[u32], k: usize) -> Result<Vec<Vec<Neighbor>>> {
-        if dim == 0 || !rows.len().is_multiple_of(dim) {
-            return Err(format!("{} numbers do not divide into rows of {dim}", rows.len()).into());
-        }
-        let embeddings = Embeddings { dim, rows: rows.to_vec() };
-        let len = embeddings.len();
         let mut found = Vec::with_capacity(queries.len());
         for &query in queries {
-            if query as usize >= len {
-                return Err(format!("query {query} is not among {len} rows").into());
-            }
-            let mut neighbors: Vec<Neighbor> = (0..len as u32)
-                .filter(|row| *row != query)
-                .map(|row| Neighbor { row, similarity: embeddings.similarity(query as usize, row as usize) })
+            let Some(numbers) = rows.chunks(dim.max(1)).nth(query as usize) else {
+                return Err(format!("query {query} is not among {} rows", rows.len() / dim.max(1)).into());
+            };
+            let query = Block { first: query, numbers };
+            found.extend(self.top_k_within(Block { first: 0, numbers: rows }, dim, query, k)?);
+        }
+        Ok(found)
+    }
+
+    fn top_k_within(
+        &mut self,
+        rows: Block<'_>,
+        dim: usize,
+        queries: Block<'_>,
+        k: usize,
+    ) -> Result<Vec<Vec<Neighbor>>> {
+        let matrix = |block: Block<'_>| match block.numbers.len().checked_rem(dim) {
+            Some(0) => Ok(Embeddings { dim, rows: block.numbers.to_vec() }),
+            _ => Err(format!("{} numbers do not divide into rows of {dim}", block.numbers.len())),
+        };
+        let (matrix, queries_qd) = (matrix(rows)?, matrix(queries)?);
+        let best = |query: usize| {
+            let mut neighbors: Vec<Neighbor> = (0..matrix.len())
+                .filter(|row| rows.first as usize + row != queries.first as usize + query)
+                .map(|row| Neighbor {
+                    row: rows.first + row as u32,
+                    similarity: inner_product(queries_qd.row(query), matrix.row(row)),
+                })
                 .collect();
             sort_neighbors(&mut neighbors);
             neighbors.truncate(k);
-            found.push(neighbors);
-        }
-        Ok(found)
+            neighbors
+        };
+        Ok((0..queries_qd.len()).map(best).collect())
     }
 }
 

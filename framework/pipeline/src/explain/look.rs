@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sbp_core::{Fingerprint, Neighbor};
 use sbp_plugin::ports::{
-    EncoderOptions, LanguageModel, Precision, Runtime, RuntimeFacts, TextEncoder, TopK, TrainJob,
+    Block, EncoderOptions, LanguageModel, Precision, Runtime, RuntimeFacts, TextEncoder, TopK, TrainJob,
     TrainOutcome,
 };
 use serde_json::Value;
@@ -83,6 +83,16 @@ impl Runtime for NoRuntime {
 
 impl TopK for NoRuntime {
     fn top_k(&mut self, _: &[f32], _: usize, _: &[u32], _: usize) -> sbp_plugin::Result<Vec<Vec<Neighbor>>> {
+        refused()
+    }
+
+    fn top_k_within(
+        &mut self,
+        _: Block<'_>,
+        _: usize,
+        _: Block<'_>,
+        _: usize,
+    ) -> sbp_plugin::Result<Vec<Vec<Neighbor>>> {
         refused()
     }
 }

@@ -182,6 +182,9 @@ impl Retriever for Guarded<dyn Retriever> {
     fn is_approximate(&self) -> bool {
         self.call(|retriever| retriever.is_approximate())
     }
+    fn is_exact_search(&self, num_documents: usize, is_on_gpu: bool) -> bool {
+        self.call(|retriever| retriever.is_exact_search(num_documents, is_on_gpu))
+    }
     fn search_flops(&self, num_documents: usize, dim: usize) -> Option<f64> {
         self.call(|retriever| retriever.search_flops(num_documents, dim))
     }

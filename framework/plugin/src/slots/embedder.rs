@@ -126,6 +126,11 @@ impl Embeddings {
 
     /// Inner product of two rows.
     pub fn similarity(&self, a: usize, b: usize) -> f32 {
-        self.row(a).iter().zip(self.row(b)).map(|(x, y)| x * y).sum()
+        inner_product(self.row(a), self.row(b))
     }
+}
+
+/// Inner product of two rows.
+pub fn inner_product(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }

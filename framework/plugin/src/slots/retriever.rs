@@ -22,6 +22,12 @@ pub trait Retriever: Send {
         let _ = (num_documents, is_on_gpu);
         None
     }
+    /// Whether what it finds is what [exact search](SearchContext::top_k) of so many documents on such a device finds, and
+    /// nothing else: several processes then search without it, each holding a share of the rows.
+    fn is_exact_search(&self, num_documents: usize, is_on_gpu: bool) -> bool {
+        let _ = (num_documents, is_on_gpu);
+        false
+    }
     /// Whether it may miss neighbors that [exact search](SearchContext::top_k) would find: its recall is then measured.
     /// Asked after [`Self::prepare`].
     fn is_approximate(&self) -> bool {

@@ -1,14 +1,16 @@
 use std::collections::HashSet;
 
+use sbp_plugin::ports::TopK;
 use sbp_plugin::slots::embedder::Embeddings;
 use sbp_plugin::slots::retriever::sort_neighbors;
 use sbp_plugin::{Selected, slots};
 
 use super::build;
-use crate::{random_embeddings, search, search_in_calls};
+use crate::{NaiveTopK, random_embeddings, search, search_in_calls};
 
 /// Checks that the query is left out, that hits are sorted with ties by row, that k is clipped, that
-/// similarities are inner products, and that the division of queries into calls does not show.
+/// similarities are inner products, that the division of queries into calls does not show, and that what says it is exact
+/// search is.
 ///
 /// # Panics
 /// When the contract is broken.
@@ -29,6 +31,10 @@ pub fn retriever(selected: &Selected<slots::Retriever>) {
             let again = search(build(selected).as_mut(), &embeddings, &queries, k);
             assert_eq!(found, again, "{kind}: the same stream gives other neighbors");
             assert_eq!(found.len(), queries.len(), "{kind}: not one list a query");
+            if build(selected).is_exact_search(embeddings.len(), false) {
+                let exact = NaiveTopK.top_k(&embeddings.rows, embeddings.dim, &queries, k);
+                assert_eq!(found, exact.expect("the search succeeds"), "{kind}: says it is exact search");
+            }
             let finds_itself = build(selected).finds_itself();
             for (query, neighbors) in queries.iter().zip(&found) {
                 if finds_itself {

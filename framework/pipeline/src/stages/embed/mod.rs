@@ -4,6 +4,8 @@ mod shards;
 mod storage;
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,12 +54,47 @@ pub(crate) struct Stored {
     pub(crate) recall: Option<StorageRecall>,
 }
 
-/// The embedded D_pretrain.
+/// The embedded D_pretrain, on the disk.
 pub(crate) struct Embedded {
     pub(crate) artifact: Artifact,
-    pub(crate) embeddings: Embeddings,
+    pub(crate) dim: usize,
+    /// How many rows there are.
+    pub(crate) len: usize,
     pub(crate) cost: Cost,
     pub(crate) stored: Stored,
+}
+
+impl Embedded {
+    fn open(artifact: Artifact) -> Result<Self> {
+        let header = artifact.file("embeddings.json");
+        let Header { dim, documents, cost, stored } = files::read_json(&header)?;
+        if dim == 0 {
+            return Err(files::invalid(&header, &"rows of no numbers"));
+        }
+        Ok(Self { artifact, dim, len: documents, cost, stored })
+    }
+
+    /// Rows of some documents.
+    pub(crate) fn rows(&self, documents: Range<usize>) -> Result<Embeddings> {
+        let (dim, storage) = (self.dim, self.stored.storage);
+        let path = self.artifact.file(&storage::file_of(storage));
+        let row = storage::row_bytes(dim, storage);
+        let failed = Error::file("read", &path);
+        let read = || {
+            let mut file = fs::File::open(&path)?;
+            if file.metadata()?.len() != (self.len * row) as u64 {
+                return Ok(None);
+            }
+            file.seek(SeekFrom::Start((documents.start * row) as u64))?;
+            let mut bytes = vec![0; documents.len() * row];
+            file.read_exact(&mut bytes)?;
+            Ok(Some(bytes))
+        };
+        match read().map_err(failed)? {
+            Some(bytes) => Ok(storage::decode(&bytes, dim, storage)),
+            None => Err(files::invalid(&path, &"its length does not fit embeddings.json")),
+        }
+    }
 }
 
 /// Whether the base model has to be there first.
@@ -112,13 +149,7 @@ pub(crate) fn make(
         files::write_json(&folder.join("embeddings.json"), &header)?;
         shards::remove(folder)
     })?;
-    let Header { dim, documents, cost, stored } = files::read_json(&artifact.file("embeddings.json"))?;
-    let path = artifact.file(&storage::file_of(stored.storage));
-    let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
-    if dim == 0 || bytes.len() != documents * storage::row_bytes(dim, stored.storage) {
-        return Err(files::invalid(&path, &"its length does not fit embeddings.json"));
-    }
-    Ok(Embedded { embeddings: storage::decode(&bytes, dim, stored.storage), artifact, cost, stored })
+    Embedded::open(artifact)
 }
 
 /// Embeds in shards, of which those of an earlier attempt are used again. Each process takes the next that nobody has; the

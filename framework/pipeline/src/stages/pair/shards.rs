@@ -14,24 +14,30 @@ pub(super) fn neighbors(
     num_rows: usize,
     find: impl FnOnce() -> Result<Vec<Vec<Neighbor>>>,
 ) -> Result<Vec<Vec<Neighbor>>> {
-    let path = path_of(folder, queries);
-    if path.exists() {
-        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
-        let is_whole = |found: &Vec<Vec<Neighbor>>| {
-            found.len() == queries.len() && found.iter().flatten().all(|it| (it.row as usize) < num_rows)
-        };
-        if let Some(found) = decode(&bytes).filter(is_whole) {
-            return Ok(found);
-        }
+    if let Some(found) = read(folder, queries, num_rows)? {
+        return Ok(found);
     }
     let found = find()?;
-    files::write_whole(&path, &encode(&found))?;
+    write(folder, queries, &found)?;
     Ok(found)
 }
 
-/// Whether the neighbors of all these queries were found before.
-pub(super) fn are_there(folder: &Path, queries: &[u32]) -> bool {
-    path_of(folder, queries).exists()
+/// What was found before, if that is there and whole.
+pub(super) fn read(folder: &Path, queries: &[u32], num_rows: usize) -> Result<Option<Vec<Vec<Neighbor>>>> {
+    let path = path_of(folder, queries);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+    let is_whole = |found: &Vec<Vec<Neighbor>>| {
+        found.len() == queries.len() && found.iter().flatten().all(|it| (it.row as usize) < num_rows)
+    };
+    Ok(decode(&bytes).filter(is_whole))
+}
+
+/// Keeps what was found.
+pub(super) fn write(folder: &Path, queries: &[u32], found: &[Vec<Neighbor>]) -> Result<()> {
+    files::write_whole(&path_of(folder, queries), &encode(found))
 }
 
 fn path_of(folder: &Path, queries: &[u32]) -> PathBuf {
@@ -122,12 +128,12 @@ mod tests {
     fn what_was_found_is_not_looked_for_again() {
         let folder = tempfile::tempdir().unwrap();
         let queries = [4, 5, 6];
-        assert!(!are_there(folder.path(), &queries));
+        assert_eq!(read(folder.path(), &queries, 10).unwrap(), None);
         assert_eq!(neighbors(folder.path(), &queries, 10, || Ok(found())).unwrap(), found());
-        assert!(are_there(folder.path(), &queries));
+        assert_eq!(read(folder.path(), &queries, 10).unwrap(), Some(found()));
         assert_eq!(neighbors(folder.path(), &queries, 10, || panic!("it is there")).unwrap(), found());
         // Shards of another size are of other documents.
-        assert!(!are_there(folder.path(), &queries[..2]));
+        assert_eq!(read(folder.path(), &queries[..2], 10).unwrap(), None);
     }
 
     #[test]
