@@ -50,6 +50,16 @@ pub(super) fn text(on: &OnDevices) -> String {
         memory.tokens_at_once,
         bytes(memory.activations),
     );
+    if devices.count > 1 {
+        let whole = bytes(memory.optimizer * devices.count as f64);
+        let rest = match memory.gradients < memory.weights {
+            true => " and summed gradients; whole on each device: weights",
+            false => {
+                "; whole on each device: weights and, until the last part of its share of a step, gradients"
+            }
+        };
+        let _ = writeln!(text, "  shared out: what the optimizer keeps ({whole}){rest}");
+    }
     if memory.bytes() > devices.memory_bytes {
         text.push_str(match memory.bytes() - memory.activations > 0.9 * devices.memory_bytes {
             true => "  that does not fit, whatever is computed at once: each device holds all weights, and all gradients where it computes a step in parts\n",
