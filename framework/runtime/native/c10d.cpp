@@ -106,11 +106,32 @@ int sbp_group_exchange(void *group, int size, const uint8_t *bytes, size_t count
 int sbp_group_swap(void *group, int size, const float *numbers, const size_t *to, float *all, const size_t *from) {
   return guarded([&] {
     c10::NoGradGuard no_grad;
-    std::vector<int64_t> inputs(to, to + size), outputs(from, from + size);
-    auto total = [](const std::vector<int64_t> &counts) {
-      return static_cast<size_t>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
-    };
-    at::Tensor input = view(numbers, total(inputs), at::kFloat), output = view(all, total(outputs), at::kFloat);
-    group_of(group)->alltoall_base(output, input, outputs, inputs, c10d::AllToAllOptions())->wait();
+    c10d::ProcessGroupGloo &gloo = *group_of(group);
+    const int rank = gloo.getRank();
+    // Where each process's numbers begin.
+    std::vector<size_t> given(size), taken(size);
+    std::exclusive_scan(to, to + size, given.begin(), size_t{0});
+    std::exclusive_scan(from, from + size, taken.begin(), size_t{0});
+    // All say what they wait for before they send anything. In Gloo's own all-to-all a process that knows that the other waits sends
+    // all it has before it says so itself, and two processes send one after the other instead of at once.
+    std::vector<c10::intrusive_ptr<c10d::Work>> work;
+    for (int turn = 1; turn < size; ++turn) {
+      const int other = (rank + size - turn) % size;
+      if (from[other] > 0) {
+        std::vector<at::Tensor> into{view(all + taken[other], from[other], at::kFloat)};
+        work.push_back(gloo.recv(into, other, 0));
+      }
+    }
+    for (int turn = 1; turn < size; ++turn) {
+      const int other = (rank + turn) % size;
+      if (to[other] > 0) {
+        std::vector<at::Tensor> what{view(numbers + given[other], to[other], at::kFloat)};
+        work.push_back(gloo.send(what, other, 0));
+      }
+    }
+    std::memcpy(all + taken[rank], numbers + given[rank], to[rank] * sizeof(float));
+    for (auto &one : work) {
+      one->wait();
+    }
   });
 }
