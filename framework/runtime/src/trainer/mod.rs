@@ -10,6 +10,7 @@ mod saver;
 mod sharing;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::path::Path;
 use std::time::Instant;

@@ -3,10 +3,7 @@
 //! Every process has all weights, and the optimizer's state of the parameters that it updates (ZeRO-1, Rajbhandari et al.,
 //! arXiv 1910.02054). A step's gradients are summed in an order that depends on nothing but the number of parts and go to whoever
 //! updates a parameter, group by group, while those of earlier layers are still computed: a process keeps none but its own. The new
-//! weights go to everyone.
-//!
-//! What is exchanged is cut into slices, one for each process, which has that slice of every process to sum, or to pass on; so all
-//! send and receive about as much at a time, however large a single parameter is.
+//! weights go to everyone. How numbers travel is in [`super::windows`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,19 +14,14 @@ use sbp_plugin::team::Team;
 use tch::{Device, Tensor};
 
 use super::gradients::{Ready, StepGradients};
+use super::windows::{WINDOW, swap, windows};
 use crate::error::{Error, Result};
 use crate::model::Parameters;
 use crate::native;
 use crate::optim::Optimizer;
 
-/// Numbers that are exchanged at once: 64 MiB. Tests come to several.
-const WINDOW: usize = if cfg!(test) { 1 << 9 } else { 16 << 20 };
-
 /// Groups of gradients that may wait while another is exchanged.
 const WAITING: usize = 1;
-
-/// Where no process updates more than this many times its share of what is exchanged, slices are what each updates.
-const EVEN: f64 = 1.5;
 
 /// What this process does of a step.
 pub(super) struct Sharing<'a> {
@@ -63,84 +55,6 @@ impl Group {
         }
         Self { parameters, owned }
     }
-
-    fn len(&self) -> usize {
-        self.owned.last().map_or(0, |last| last.end)
-    }
-
-    /// What is exchanged at once, in turn.
-    fn windows(&self) -> impl Iterator<Item = Window> {
-        (0..self.len()).step_by(WINDOW).map(|start| {
-            let all = start..self.len().min(start + WINDOW);
-            let owned: Vec<_> = self.owned.iter().map(|owned| both(owned, &all)).collect();
-            let size = owned.len();
-            let most = owned.iter().map(Range::len).max().unwrap_or(0);
-            let slices = if (most * size) as f64 <= EVEN * all.len() as f64 {
-                owned.clone()
-            } else {
-                let cut = |rank: usize| all.start + all.len() * rank / size;
-                (0..size).map(|rank| cut(rank)..cut(rank + 1)).collect()
-            };
-            Window { all, slices, owned }
-        })
-    }
-}
-
-/// A part of a group.
-struct Window {
-    all: Range<usize>,
-    /// By process: what it sums, or passes on.
-    slices: Vec<Range<usize>>,
-    /// By process: what it updates.
-    owned: Vec<Range<usize>>,
-}
-
-/// What two ranges have in common.
-fn both(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
-    let start = a.start.max(b.start);
-    start..a.end.min(b.end).max(start)
-}
-
-/// How many numbers each of some ranges has in common with another.
-fn shared(ranges: &[Range<usize>], with: &Range<usize>) -> Vec<usize> {
-    ranges.iter().map(|range| both(range, with).len()).collect()
-}
-
-fn lengths(ranges: &[Range<usize>]) -> Vec<usize> {
-    ranges.iter().map(Range::len).collect()
-}
-
-impl Window {
-    /// From every process's numbers of the window to the sums of those that this process updates.
-    fn sum(&self, team: &dyn Team, numbers: &[f32]) -> Result<Vec<f32>> {
-        let own = &self.slices[team.rank()];
-        let mut rows = swap(team, numbers, &lengths(&self.slices), &vec![own.len(); team.size()])?;
-        sum_rows(&mut rows, own.len());
-        rows.truncate(own.len());
-        if self.slices == self.owned {
-            return Ok(rows);
-        }
-        swap(team, &rows, &shared(&self.owned, own), &shared(&self.slices, &self.owned[team.rank()]))
-    }
-
-    /// From the numbers that this process updates to all of the window.
-    fn spread(&self, team: &dyn Team, numbers: Vec<f32>) -> Result<Vec<f32>> {
-        let own = &self.slices[team.rank()];
-        let slice = match self.slices == self.owned {
-            true => numbers,
-            false => swap(
-                team,
-                &numbers,
-                &shared(&self.slices, &self.owned[team.rank()]),
-                &shared(&self.owned, own),
-            )?,
-        };
-        swap(team, &slice.repeat(team.size()), &vec![own.len(); team.size()], &lengths(&self.slices))
-    }
-}
-
-fn swap(team: &dyn Team, numbers: &[f32], to: &[usize], from: &[usize]) -> Result<Vec<f32>> {
-    team.swap(numbers, to, from).map_err(Error::Team)
 }
 
 impl<'a> Sharing<'a> {
@@ -218,7 +132,7 @@ impl<'a> Sharing<'a> {
         let mut own = BTreeMap::new();
         for (group, found) in self.groups.iter().zip(found) {
             let mut found: BTreeMap<String, Tensor> = found.into_iter().collect();
-            let mut flat = Vec::with_capacity(group.len());
+            let mut flat = Vec::new();
             for (name, shape) in &group.parameters {
                 match found.remove(name) {
                     Some(grad) => push(&mut flat, &grad)?,
@@ -227,8 +141,8 @@ impl<'a> Sharing<'a> {
                 }
             }
             let mut sum = Vec::with_capacity(group.owned[self.team.rank()].len());
-            for window in group.windows() {
-                sum.extend(window.sum(self.team, &flat[window.all.clone()])?);
+            for window in windows(&group.owned) {
+                sum.extend(window.sum(self.team, &flat)?);
             }
             for (name, tensor) in tensors(&sum, self.own(group)) {
                 own.insert(name.to_owned(), tensor?.f_to_device(self.device)?);
@@ -272,14 +186,15 @@ impl<'a> Sharing<'a> {
         }
         let _guard = tch::no_grad_guard();
         for group in &self.groups {
-            let mut own = Vec::with_capacity(group.owned[self.team.rank()].len());
-            for (name, _) in self.own(group) {
-                push(&mut own, parameters.get(name))?;
+            let mut flat = Vec::new();
+            for (name, shape) in &group.parameters {
+                match self.owns(name) {
+                    true => push(&mut flat, parameters.get(name))?,
+                    false => flat.resize(flat.len() + numel(shape), 0.0),
+                }
             }
-            let (mut own, mut flat) = (own.into_iter(), Vec::with_capacity(group.len()));
-            for window in group.windows() {
-                let numbers = own.by_ref().take(window.owned[self.team.rank()].len()).collect();
-                flat.extend(window.spread(self.team, numbers)?);
+            for window in windows(&group.owned) {
+                window.spread(self.team, &mut flat)?;
             }
             let all = group.parameters.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()));
             for (name, tensor) in tensors(&flat, all) {
@@ -400,20 +315,6 @@ fn equal_parts(examples: &[Example], num_parts: usize) -> Vec<&[Example]> {
     parts
 }
 
-/// Makes the first row the sum of all: of the sums of both halves.
-fn sum_rows(rows: &mut [f32], width: usize) {
-    let num_rows = rows.len().checked_div(width).unwrap_or(0);
-    if num_rows < 2 {
-        return;
-    }
-    let (first, second) = rows.split_at_mut(num_rows / 2 * width);
-    sum_rows(first, width);
-    sum_rows(second, width);
-    for (sum, number) in first[..width].iter_mut().zip(&second[..width]) {
-        *sum += number;
-    }
-}
-
 /// The sum of the sums of both halves.
 fn sum_halves(numbers: &mut [f64]) -> f64 {
     match numbers {
@@ -448,23 +349,6 @@ mod tests {
             for part in parts {
                 let held: usize = part.iter().map(Example::num_predictions).sum();
                 prop_assert!(held <= total.div_ceil(num_parts) + most, "{held} of {total}");
-            }
-        }
-
-        #[test]
-        fn halves_of_rows_are_summed_as_rows_are(
-            numbers in prop::collection::vec(-1e6_f32..1e6, 8 * 3),
-        ) {
-            let whole = { let mut rows = numbers.clone(); sum_rows(&mut rows, 3); rows[..3].to_vec() };
-            for num_processes in [2, 4] {
-                let mut sums = Vec::new();
-                for own in numbers.chunks(8 * 3 / num_processes) {
-                    let mut own = own.to_vec();
-                    sum_rows(&mut own, 3);
-                    sums.extend_from_slice(&own[..3]);
-                }
-                sum_rows(&mut sums, 3);
-                prop_assert_eq!(&sums[..3], whole.as_slice());
             }
         }
     }
