@@ -104,12 +104,17 @@ impl ModelConfig {
     /// Number of parameters for a vocabulary of `vocab_size` tokens.
     pub fn num_parameters(&self, vocab_size: usize) -> u64 {
         let d = self.hidden_size as u64;
-        let (q, kv) = ((self.num_heads * self.head_dim) as u64, (self.num_kv_heads * self.head_dim) as u64);
-        let attention = d * q + 2 * d * kv + q * d + 2 * self.head_dim as u64;
-        let feed_forward = 3 * d * self.intermediate_size as u64;
-        let norms = 2 * d;
+        let layer: u64 = self.layer_parameters().iter().sum();
         let embeddings = vocab_size as u64 * d * if self.tie_embeddings { 1 } else { 2 };
-        self.num_layers as u64 * (attention + feed_forward + norms) + d + embeddings
+        self.num_layers as u64 * layer + d + embeddings
+    }
+
+    /// Numbers in each parameter of a layer: projections to queries, keys, values and out of attention, norms of queries and keys; gate,
+    /// up and down of the feed-forward part; the norms before both.
+    pub fn layer_parameters(&self) -> [u64; 11] {
+        let [d, k, m] = [self.hidden_size, self.head_dim, self.intermediate_size].map(|size| size as u64);
+        let (q, kv) = (self.num_heads as u64 * k, self.num_kv_heads as u64 * k);
+        [d * q, d * kv, d * kv, q * d, k, k, d * m, d * m, m * d, d, d]
     }
 
     /// Model FLOPs to train on one token that attends over `mean_context` tokens on average.

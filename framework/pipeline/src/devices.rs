@@ -22,6 +22,9 @@ const CHUNK_LOGITS: f64 = (16 << 20) as f64;
 /// Numbers that are exchanged at once; a process holds those that it sends and those that it gets.
 const WINDOW: f64 = (16 << 20) as f64;
 
+/// Where no device updates more than this many times its share of a group, each sums what it updates, and nothing is passed on.
+const EVEN: f64 = 1.5;
+
 /// Share of a training step that carries gradients back, while those of later layers are exchanged.
 const BACKWARD: f64 = 2.0 / 3.0;
 
@@ -187,16 +190,39 @@ impl TrainingMemory {
     }
 }
 
-/// Numbers of the largest group of parameters that is exchanged together: a layer, or the embedding.
-fn largest_group(model: &ModelConfig, vocab_size: usize) -> f64 {
-    let embedding = embedding(model, vocab_size);
-    let tables = if model.tie_embeddings { embedding } else { 2.0 * embedding };
-    let layer = (model.num_parameters(vocab_size) as f64 - tables) / model.num_layers as f64;
-    embedding.max(layer)
+/// The parameters whose gradients are exchanged together, as how many numbers each has: what follows the layers, each layer, and the
+/// embedding.
+fn groups(model: &ModelConfig, vocab_size: usize) -> Vec<Vec<f64>> {
+    let width = model.hidden_size as f64;
+    let table = width * vocab_size as f64;
+    let last = if model.tie_embeddings { vec![width] } else { vec![width, table] };
+    let layer = model.layer_parameters().map(|numbers| numbers as f64).to_vec();
+    let layers = std::iter::repeat_n(layer, model.num_layers);
+    [last].into_iter().chain(layers).chain([vec![table]]).collect()
 }
 
-fn embedding(model: &ModelConfig, vocab_size: usize) -> f64 {
-    (model.hidden_size * vocab_size) as f64
+/// Numbers of the largest group.
+fn largest_group(model: &ModelConfig, vocab_size: usize) -> f64 {
+    groups(model, vocab_size).iter().map(|group| group.iter().sum()).fold(0.0, f64::max)
+}
+
+/// By group, the most numbers that one of `n` devices updates. Each parameter, from the largest to the smallest, goes to whoever has
+/// the fewest numbers so far.
+fn most_updated(groups: &[Vec<f64>], n: f64) -> Vec<f64> {
+    let numbered = groups.iter().enumerate();
+    let mut parameters: Vec<(f64, usize)> =
+        numbered.flat_map(|(group, of)| of.iter().map(move |&numbers| (numbers, group))).collect();
+    parameters.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // More devices than parameters have nothing to update.
+    let devices = n.min(parameters.len() as f64) as usize;
+    let mut held = vec![(0.0_f64, vec![0.0_f64; groups.len()]); devices];
+    for (numbers, group) in parameters {
+        if let Some((all, of)) = held.iter_mut().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            *all += numbers;
+            of[group] += numbers;
+        }
+    }
+    (0..groups.len()).map(|group| held.iter().map(|(_, of)| of[group]).fold(0.0, f64::max)).collect()
 }
 
 /// A plan on devices, from its price.
@@ -263,18 +289,21 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Between `n` devices. Each has a slice of every other to sum, and passes it on to whoever updates it; what is largest, the
-    /// embedding, is updated by one. Weights take the same ways back.
+    /// Between `n` devices. Of a group each has a slice of every other's gradients to sum, and passes it on to whoever updates it,
+    /// which takes as long as one device's part of the group is large. Weights take the same ways back.
     fn of(model: &ModelConfig, vocab_size: usize, n: f64, bytes_per_sec: f64) -> Self {
-        let secs = |numbers: f64| NUMBER * numbers / bytes_per_sec;
+        let groups = groups(model, vocab_size);
         // As a share, which infinitely many have too.
         let others = 1.0 - 1.0 / n;
-        let (weights, embedding) = (model.num_parameters(vocab_size) as f64, embedding(model, vocab_size));
-        let last = others * (embedding + embedding);
-        Self {
-            beside: secs(others * (weights - embedding)),
-            after: secs(last) + secs(others * (weights + embedding)),
-        }
+        let secs = groups.iter().zip(most_updated(&groups, n)).map(|(group, most)| {
+            let numbers: f64 = group.iter().sum();
+            let passed_on = if n * most <= EVEN * numbers { 0.0 } else { most };
+            NUMBER * others * (numbers + passed_on) / bytes_per_sec
+        });
+        let secs: Vec<f64> = secs.collect();
+        let all: f64 = secs.iter().sum();
+        let embedding = secs.last().copied().unwrap_or(0.0);
+        Self { beside: all - embedding, after: embedding + all }
     }
 
     /// Those that nothing is computed in, where gradients take so long to compute.
@@ -347,8 +376,14 @@ mod tests {
         let exchange = |n| Exchange::of(&model(), 1000, n, 1e9);
         let weights = model().num_parameters(1000) as f64;
         let (two, many) = (exchange(2.0), exchange(f64::INFINITY));
-        assert!((2.0 * two.secs(0.0) / many.secs(0.0) - 1.0).abs() < 1e-9);
-        assert!((many.secs(0.0) - 4.0 * (2.0 * weights + 2.0 * 1e5) / 1e9).abs() < 1e-9);
+        // Infinitely many: of every group the largest parameter is passed on, and the embedding's 1e5 numbers travel once more.
+        let layer = model().layer_parameters();
+        let largest = *layer.iter().max().unwrap() as f64;
+        let all = weights + 1e5 + 100.0 + 10.0 * largest;
+        assert!((many.secs(0.0) - 4.0 * (2.0 * all) / 1e9).abs() < 1e-9);
+        assert!((many.after - 4.0 * (all + 2e5) / 1e9).abs() < 1e-9);
+        // Two have half the way to go, and their parts of a layer differ by little.
+        assert!(two.secs(0.0) < 0.5 * many.secs(0.0));
         assert!((two.secs(two.beside / 2.0) - two.beside / 2.0 - two.after).abs() < 1e-12);
         assert_eq!(two.secs(1.0), two.after);
     }
