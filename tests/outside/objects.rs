@@ -67,6 +67,10 @@ impl Server {
 
     /// A run of the recipe, everything it makes here under `home`.
     fn run(&self, recipe: &Path, home: &Path, remote: Option<&str>) -> Output {
+        self.to_run(recipe, home, remote).output().expect("it starts")
+    }
+
+    fn to_run(&self, recipe: &Path, home: &Path, remote: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sbp-under-test"));
         command
             .arg("run")
@@ -76,7 +80,8 @@ impl Server {
         command.args(
             remote.iter().flat_map(|url| ["--set".to_owned(), format!("execution.remote_store={url}")]),
         );
-        self.reach(&mut command).output().expect("it starts")
+        self.reach(&mut command);
+        command
     }
 
     /// What `sbp corpus stats` says is wrong with a corpus of text files.
@@ -258,6 +263,50 @@ fn a_study_of_a_bucket_is_that_of_a_folder_and_its_artifacts_travel_through_one(
     let told_of = told(&alone).lines().filter(|line| line.contains("remote store: ")).count();
     assert_eq!(told_of, 1, "{}", told(&alone));
     assert!(told(&alone).contains("there is no bucket s3://gone"), "{}", told(&alone));
+}
+
+#[test]
+fn processes_that_make_a_study_together_share_what_is_in_a_bucket() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&python, &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    inputs(&at("inputs"));
+    server.bucket(&["make", "study"]);
+    server.bucket(&["upload", &at("inputs").display().to_string(), "study", "in"]);
+    let path = at("remote.toml");
+    recipe("s3://study/in", &path);
+    // The same bits whatever the number of processes, and a second round, which pairs what the first wrote.
+    let same =
+        ["training.gradient_parts=2", "synthesizer.tuning.gradient_parts=2", "synthesizer.rounds.count=2"];
+    let same: Vec<&str> = same.into_iter().flat_map(|set| ["--set", set]).collect();
+    let store = "s3://study/store";
+    let together = |home: &str| {
+        let port =
+            TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound").port();
+        let start = |rank: usize| {
+            let mut command = server.to_run(&path, &at(home), Some(store));
+            command.args(&same).env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
+            command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+        };
+        let [leader, other] = [start(0), start(1)];
+        let leader = leader.wait_with_output().expect("it ends");
+        assert!(other.wait_with_output().expect("it ends").status.code() == leader.status.code());
+        leader
+    };
+
+    let alone = server.to_run(&path, &at("one"), None).args(&same).output().expect("it starts");
+    let expected = results(&alone);
+    assert_eq!(results(&together("two")), expected);
+    all_are(&stages(&at("two")), "made");
+    assert_eq!(artifacts(&at("two")), artifacts(&at("one")));
+    let shared = server.bucket(&["list", "study", "store"]);
+    assert_eq!(shared.lines().filter(|key| key.ends_with("/DONE")).count(), artifacts(&at("two")).len());
+
+    assert_eq!(results(&together("three")), expected);
+    all_are(&stages(&at("three")), "fetched");
+    assert_eq!(artifacts(&at("three")), artifacts(&at("one")));
 }
 
 #[test]

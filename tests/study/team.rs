@@ -116,8 +116,11 @@ fn processes_that_hold_a_share_of_the_rows_find_the_pairs_that_one_finds() {
     };
     let output = pairs(alone.path()).output().expect("it starts");
     assert!(output.status.success(), "{}", said(&output));
-    for output in Processes::start_each(3, || pairs(shared.path())).end() {
-        assert!(output.status.success(), "{}", said(&output));
+    let outputs = Processes::start_each(3, || pairs(shared.path())).end();
+    for (rank, output) in outputs.iter().enumerate() {
+        assert!(output.status.success(), "{}", said(output));
+        // One process speaks.
+        assert_eq!(output.stdout.is_empty(), rank > 0, "rank {rank}: {}", said(output));
     }
     let found = artifacts(shared.path());
     assert!(found.iter().any(|(name, _)| name.starts_with("store/pair/")), "{found:?}");
