@@ -8,8 +8,9 @@ use sbp_plugin::slots::retriever::{Retriever, SearchContext};
 ///
 /// The default: no index to build, and up to some hundred thousand documents as fast as one.
 ///
-/// Cost: `documents^2 * dim` multiply-adds on the runtime's device, in tiles of 256 queries by 16,384 rows: beyond
-/// the embeddings, one tile's products (16 MiB), its rows and 4,096 queries, whatever the number of documents.
+/// Cost: `documents^2 * dim` multiply-adds on the runtime's device, in tiles of 512 queries by 4,096 rows: beyond the
+/// embeddings, one tile's products (8 MiB) a thread, its rows and 4,096 queries, whatever the number of documents. Of several
+/// processes each holds a share of the embeddings and two tiles of 64 MiB, which are handed round.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExactConfig {}

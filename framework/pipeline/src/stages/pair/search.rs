@@ -53,7 +53,7 @@ impl Search<'_> {
             let outcome = self.in_rounds(study, team.as_ref(), is_on_gpu);
             return concluded(team.as_ref(), label, outcome);
         }
-        self.prepare(study)?;
+        self.rows = Some(self.prepare(study)?);
         let shards = self.shards();
         each_piece(team.as_ref(), label, shards.len(), |number| {
             let queries = &shards[number];
@@ -89,24 +89,21 @@ impl Search<'_> {
     pub(super) fn neighbors(&mut self, study: &mut Study<'_>, queries: &[u32]) -> Result<Vec<Vec<Neighbor>>> {
         let (folder, num_rows) = (self.folder.clone(), self.documents.len());
         shards::neighbors(&folder, queries, num_rows, || {
-            self.prepare(study)?;
-            let Self { retriever, rows, .. } = self;
-            let Some(rows) = rows else { return Ok(Vec::new()) };
+            let rows = self.rows.take().map_or_else(|| self.prepare(study), Ok)?;
             let mut context = SearchContext {
                 top_k: study.runtime.top_k(),
                 documents: self.documents,
                 scratch: &self.scratch,
                 rng: RootSeed(self.seed).stream("retrieve", &[u64::from(queries[0])]),
             };
-            retriever.neighbors(rows, queries, self.k, &mut context).map_err(failed(self.label))
+            let found = self.retriever.neighbors(&rows, queries, self.k, &mut context);
+            self.rows = Some(rows);
+            found.map_err(failed(self.label))
         })
     }
 
-    /// Has the retriever build what it needs, if it did not yet: an index is built anew by every attempt.
-    fn prepare(&mut self, study: &mut Study<'_>) -> Result<()> {
-        if self.rows.is_some() {
-            return Ok(());
-        }
+    /// All rows, for which the retriever builds what it needs: an index is built anew by every attempt.
+    fn prepare(&mut self, study: &mut Study<'_>) -> Result<Embeddings> {
         let rows = self.embedded.rows(0..self.embedded.len)?;
         let mut context = SearchContext {
             top_k: study.runtime.top_k(),
@@ -115,8 +112,7 @@ impl Search<'_> {
             rng: RootSeed(self.seed).stream("index", &[0]),
         };
         self.retriever.prepare(&rows, &mut context).map_err(failed(self.label))?;
-        self.rows = Some(rows);
-        Ok(())
+        Ok(rows)
     }
 
     /// Exact search by all processes at once: each searches for other documents, while rows are handed round.
