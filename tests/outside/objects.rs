@@ -137,6 +137,16 @@ fn inputs(folder: &Path) {
     write("guarded.csv", b"question,answer\n\"what, then?\",nothing of the kind\n");
 }
 
+/// A folder with [`inputs`] in it, and the same at `s3://study/in/puts`.
+fn inputs_in(server: &Server) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = folder.path().join("inputs");
+    inputs(&local);
+    server.bucket(&["make", "study"]);
+    server.bucket(&["upload", &local.display().to_string(), "study", "in/puts"]);
+    folder
+}
+
 /// A recipe whose inputs lie below `root`.
 fn recipe(root: &str, at: &Path) {
     let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/tiny/smoke.toml");
@@ -211,11 +221,8 @@ fn artifacts(home: &Path) -> Vec<String> {
 fn a_study_of_a_bucket_is_that_of_a_folder_and_its_artifacts_travel_through_one() {
     let Some(python) = python() else { return };
     let server = Server::start(&python, &[]);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = inputs_in(&server);
     let at = |name: &str| folder.path().join(name);
-    inputs(&at("inputs"));
-    server.bucket(&["make", "study"]);
-    server.bucket(&["upload", &at("inputs").display().to_string(), "study", "in/puts"]);
     let (local, remote) = (at("local.toml"), at("remote.toml"));
     recipe(&at("inputs").display().to_string(), &local);
     recipe("s3://study/in/puts", &remote);
@@ -269,13 +276,10 @@ fn a_study_of_a_bucket_is_that_of_a_folder_and_its_artifacts_travel_through_one(
 fn processes_that_make_a_study_together_share_what_is_in_a_bucket() {
     let Some(python) = python() else { return };
     let server = Server::start(&python, &[]);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = inputs_in(&server);
     let at = |name: &str| folder.path().join(name);
-    inputs(&at("inputs"));
-    server.bucket(&["make", "study"]);
-    server.bucket(&["upload", &at("inputs").display().to_string(), "study", "in"]);
     let path = at("remote.toml");
-    recipe("s3://study/in", &path);
+    recipe("s3://study/in/puts", &path);
     // The same bits whatever the number of processes, and a second round, which pairs what the first wrote.
     let same =
         ["training.gradient_parts=2", "synthesizer.tuning.gradient_parts=2", "synthesizer.rounds.count=2"];
