@@ -32,8 +32,10 @@ pub(crate) fn run(args: &PairsArgs, engine: &dyn Engine) -> Result<Done, Failure
     let team = joined(engine, &RunFolder::of(&home, &plan))?;
     let outcome = match team.is_leader() {
         true => lead(args, &plan, engine, &options, Arc::clone(&team)),
-        false => quietly(&plan, engine, Arc::clone(&team), &listen()?, |runtime, reporter| {
-            sbp_pipeline::pairs(&plan, runtime, reporter, &options, 0).map(|_| ())
+        false => listen().and_then(|stop| {
+            quietly(&plan, engine, Arc::clone(&team), &stop, |runtime, reporter| {
+                sbp_pipeline::pairs(&plan, runtime, reporter, &options, 0).map(|_| ())
+            })
         }),
     };
     told(&*team, outcome)
