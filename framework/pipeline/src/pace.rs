@@ -111,15 +111,11 @@ mod tests {
     #[test]
     fn rates_count_from_the_first_report() {
         let progress = |done: u64| Progress {
-            stage: "train",
-            done,
-            total: 100,
-            unit: "steps",
             tokens: done * 1000,
             flops: (done * 1_000_000) as f64,
             peak_flops: Some(1e8),
             loss: Some(2.0),
-            dropped: None,
+            ..Progress::of("train", done, 100, "steps")
         };
         let start = Instant::now();
         let mut pace = Pace::default();
@@ -136,17 +132,7 @@ mod tests {
 
     #[test]
     fn a_stage_that_does_not_move_has_no_end_in_sight() {
-        let progress = Progress {
-            stage: "embed",
-            done: 5,
-            total: 3,
-            unit: "documents",
-            tokens: 0,
-            flops: 0.0,
-            peak_flops: None,
-            loss: None,
-            dropped: None,
-        };
+        let progress = Progress::of("embed", 5, 3, "documents");
         let start = Instant::now();
         let mut pace = Pace::default();
         pace.at(start, &progress);

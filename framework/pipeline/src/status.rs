@@ -325,15 +325,10 @@ pub(crate) mod tests {
 
     fn progress(done: u64) -> Progress<'static> {
         Progress {
-            stage: "train",
-            done,
-            total: 9,
-            unit: "steps",
             tokens: done,
             flops: done as f64,
-            peak_flops: None,
             loss: Some(1.5),
-            dropped: None,
+            ..Progress::of("train", done, 9, "steps")
         }
     }
 

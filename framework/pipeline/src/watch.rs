@@ -65,6 +65,13 @@ pub struct Progress<'a> {
     pub dropped: Option<f64>,
 }
 
+impl<'a> Progress<'a> {
+    /// Of a stage of which nothing is known but how many units are done, and of how many.
+    pub(crate) fn of(stage: &'a str, done: u64, total: u64, unit: &'a str) -> Self {
+        Self { stage, done, total, unit, tokens: 0, flops: 0.0, peak_flops: None, loss: None, dropped: None }
+    }
+}
+
 /// Everyone who watches, behind one door.
 pub(crate) struct Watch<'a> {
     pub(crate) reporter: &'a mut dyn Reporter,
@@ -210,15 +217,11 @@ impl TrainObserver for TrainWatch<'_, '_> {
         let all = [&values, self.meter.measure(point).as_slice()].concat();
         self.watch.metrics(&MetricPoint { values: &all, ..metrics });
         self.watch.reporter.progress(&Progress {
-            stage: self.stage,
-            done: point.step,
-            total: point.num_steps,
-            unit: "steps",
             tokens: point.tokens,
             flops: point.flops,
             peak_flops: self.meter.peak_flops,
             loss: Some(point.loss),
-            dropped: None,
+            ..Progress::of(self.stage, point.step, point.num_steps, "steps")
         });
     }
 

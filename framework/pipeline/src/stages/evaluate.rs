@@ -139,17 +139,7 @@ impl Evaluation {
 
 /// How the screen tells that so many evaluators of all have answered.
 pub(crate) fn progress(stage: &str, done: u64, num_evaluators: usize) -> Progress<'_> {
-    Progress {
-        stage,
-        done,
-        total: num_evaluators as u64,
-        unit: "evaluators",
-        tokens: 0,
-        flops: 0.0,
-        peak_flops: None,
-        loss: None,
-        dropped: None,
-    }
+    Progress::of(stage, done, num_evaluators as u64, "evaluators")
 }
 
 /// Asks every evaluator about a checkpoint, each process the next that nobody has; the leader has all answers in the end.

@@ -179,17 +179,7 @@ fn embed(
         }
         let mut cost = Cost::default();
         let mut progress = |done: usize| {
-            reporter.progress(&Progress {
-                stage: label,
-                done: (first + done) as u64,
-                total: total as u64,
-                unit: "documents",
-                tokens: 0,
-                flops: 0.0,
-                peak_flops: None,
-                loss: None,
-                dropped: None,
-            });
+            reporter.progress(&Progress::of(label, (first + done) as u64, total as u64, "documents"));
         };
         let mut context = EmbedContext {
             base: match &mut model {

@@ -95,7 +95,8 @@ pub(crate) fn make(
         let is_approximate = caught(&label, || Ok(search.is_approximate()))?;
         let mut sample =
             is_approximate.then(|| RecallSample::new(corpus.pretrain.len(), section.neighbors, seed));
-        for queries in search.shards() {
+        for number in 0..search.num_shards() {
+            let queries = search.shard(number);
             let found = search.neighbors(study, &queries)?;
             for (&query, neighbors) in queries.iter().zip(&found) {
                 pairing.add(query, neighbors);

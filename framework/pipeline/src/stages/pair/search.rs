@@ -54,9 +54,8 @@ impl Search<'_> {
             return concluded(team.as_ref(), label, outcome);
         }
         self.rows = Some(self.prepare(study)?);
-        let shards = self.shards();
-        each_piece(team.as_ref(), label, shards.len(), |number| {
-            let queries = &shards[number];
+        each_piece(team.as_ref(), label, self.num_shards(), |number| {
+            let queries = &self.shard(number);
             if shards::read(&self.folder, queries, self.documents.len())?.is_none() {
                 if study.watch.reporter.stop_requested() {
                     return Err(Error::Stopped { stage: label.to_owned() });
@@ -79,10 +78,15 @@ impl Search<'_> {
         std::fs::remove_dir_all(&self.scratch).map_err(Error::file("remove", &self.scratch))
     }
 
-    /// The documents, a shard at a time.
-    pub(super) fn shards(&self) -> Vec<Vec<u32>> {
-        let rows: Vec<u32> = (0..self.documents.len() as u32).collect();
-        rows.chunks(QUERIES_AT_ONCE).map(<[u32]>::to_vec).collect()
+    /// Shards of documents.
+    pub(super) fn num_shards(&self) -> usize {
+        self.documents.len().div_ceil(QUERIES_AT_ONCE)
+    }
+
+    /// The documents of a shard.
+    pub(super) fn shard(&self, number: usize) -> Vec<u32> {
+        let first = number * QUERIES_AT_ONCE;
+        (first as u32..self.documents.len().min(first + QUERIES_AT_ONCE) as u32).collect()
     }
 
     /// Neighbors of the documents of a shard: what was found, or if it is not there or not whole, found by this process.
@@ -117,11 +121,11 @@ impl Search<'_> {
 
     /// Exact search by all processes at once: each searches for other documents, while rows are handed round.
     fn in_rounds(&self, study: &mut Study<'_>, team: &dyn Team, is_on_gpu: bool) -> Result<()> {
-        let (shards, num_rows, label) = (self.shards(), self.documents.len(), self.label);
+        let (num_rows, label) = (self.documents.len(), self.label);
         let missing: Vec<usize> = led(team, || {
             let mut missing = Vec::new();
-            for (number, queries) in shards.iter().enumerate() {
-                if shards::read(&self.folder, queries, num_rows)?.is_none() {
+            for number in 0..self.num_shards() {
+                if shards::read(&self.folder, &self.shard(number), num_rows)?.is_none() {
                     missing.push(number);
                 }
             }
@@ -138,9 +142,9 @@ impl Search<'_> {
             if team.collect(stops).map_err(broken)?.contains(&vec![1]) {
                 return Err(Error::Stopped { stage: label.to_owned() });
             }
-            let own: Vec<&Vec<u32>> =
-                round.iter().skip(team.rank()).step_by(team.size()).map(|&number| &shards[number]).collect();
-            let rows = own.iter().map(|queries| rows_of(queries)).collect::<Result<Vec<_>>>()?;
+            let own = round.iter().skip(team.rank()).step_by(team.size());
+            let own: Vec<Vec<u32>> = own.map(|&number| self.shard(number)).collect();
+            let rows = own.iter().map(rows_of).collect::<Result<Vec<_>>>()?;
             let blocks: Vec<Block<'_>> = own
                 .iter()
                 .zip(&rows)
@@ -156,16 +160,8 @@ impl Search<'_> {
     }
 
     fn report(&self, study: &mut Study<'_>, queries: &[u32]) {
-        study.watch.reporter.progress(&Progress {
-            stage: self.label,
-            done: u64::from(queries[queries.len() - 1]) + 1,
-            total: self.documents.len() as u64,
-            unit: "documents",
-            tokens: 0,
-            flops: 0.0,
-            peak_flops: None,
-            loss: None,
-            dropped: None,
-        });
+        let done = u64::from(queries[queries.len() - 1]) + 1;
+        let progress = Progress::of(self.label, done, self.documents.len() as u64, "documents");
+        study.watch.reporter.progress(&progress);
     }
 }

@@ -291,16 +291,12 @@ impl Made {
         cost.add(under_way.cost);
         let drawn = self.tally.drawn + under_way.drawn;
         let dropped = self.tally.dropped + under_way.dropped;
+        let done = (self.tally.tokens + under_way.tokens).min(self.wanted);
         Progress {
-            stage: label,
-            done: (self.tally.tokens + under_way.tokens).min(self.wanted),
-            total: self.wanted,
-            unit: "tokens",
             tokens: cost.tokens,
             flops: cost.flops,
-            peak_flops: None,
-            loss: None,
             dropped: Some(dropped as f64 / drawn.max(1) as f64),
+            ..Progress::of(label, done, self.wanted, "tokens")
         }
     }
 
